@@ -1,0 +1,91 @@
+"""The cube store: reflectance (time, band, y, x) and observation counts on a region's grid."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from catalogs.bands import BANDS, CENTRE_WAVELENGTH
+from catalogs.grid import Grid, Tile, Window
+from catalogs.periods import Period
+from catalogs.stores import Coordinate, Layout, Store, chunk_side, shard_key, spatial_coordinates
+
+NAME = "cube.zarr"
+
+
+@dataclass(frozen=True)
+class CubeUnit:
+    """One period of one tile: what one worker composes, writes and commits."""
+
+    period: int
+    tile: Tile
+
+    @property
+    def name(self) -> str:
+        return f"t{self.period:03d}-{self.tile}"
+
+    def objects(self, grid: Grid) -> tuple[str, str]:
+        i, j = self.tile.row - grid.first.row, self.tile.col - grid.first.col
+        return shard_key("reflectance", self.period, 0, i, j), shard_key("observations", self.period, i, j)
+
+
+def cube_units(tiles: Sequence[Tile], periods: Sequence[Period]) -> Iterator[CubeUnit]:
+    return (CubeUnit(period, tile) for tile in tiles for period in range(len(periods)))
+
+
+def cube_layouts(grid: Grid, periods: int) -> dict[str, Layout]:
+    chunk = chunk_side(grid.side)
+    return {
+        "reflectance": Layout(
+            dims=("time", "band", "y", "x"),
+            shape=(periods, len(BANDS), *grid.shape),
+            dtype="uint16",
+            shard=(1, len(BANDS), grid.side, grid.side),
+            chunk=(1, len(BANDS), chunk, chunk),
+            fill=0,
+            attributes={
+                "long_name": "surface reflectance x 10000, median of clear observations; 0 = no data",
+                "units": "1e-4",
+                "grid_mapping": "spatial_ref",
+            },
+        ),
+        "observations": Layout(
+            dims=("time", "y", "x"),
+            shape=(periods, *grid.shape),
+            dtype="uint8",
+            shard=(1, grid.side, grid.side),
+            chunk=(1, chunk, chunk),
+            fill=0,
+            attributes={"long_name": "clear observations in the period", "grid_mapping": "spatial_ref"},
+        ),
+    }
+
+
+def cube_coordinates(grid: Grid, periods: Sequence[Period]) -> dict[str, Coordinate]:
+    bounds = np.array([[_day(period.start), _day(period.end)] for period in periods], dtype="int64")
+    days = {"units": "days since 1970-01-01", "calendar": "proleptic_gregorian"}
+    names = np.array(BANDS, dtype=str)
+    waves = np.array([CENTRE_WAVELENGTH[band] for band in BANDS])
+    return {
+        "time": Coordinate(("time",), bounds[:, 0], {**days, "standard_name": "time", "bounds": "time_bounds"}),
+        "time_bounds": Coordinate(("time", "edge"), bounds, days),
+        "band": Coordinate(("band",), names, {"long_name": "Sentinel-2 band"}),
+        "wavelength": Coordinate(("band",), waves, {"units": "nm", "long_name": "centre wavelength"}),
+        **spatial_coordinates(grid),
+    }
+
+
+def read_cube(store: Store, window: Window) -> np.ndarray:
+    """Reflectance (time, band, y, x) of a window; ground beyond the grid's edge is no data."""
+    array = store.array("reflectance")
+    inside = window.clipped((array.shape[2], array.shape[3]))
+    pixels = np.zeros((array.shape[0], array.shape[1], window.height, window.width), np.uint16)
+    y, x = inside.y - window.y, inside.x - window.x
+    if inside.height and inside.width:
+        pixels[:, :, y : y + inside.height, x : x + inside.width] = array[(slice(None), slice(None), *inside.slices)]
+    return pixels
+
+
+def _day(day: date) -> int:
+    return day.toordinal() - date(1970, 1, 1).toordinal()

@@ -1,0 +1,118 @@
+"""Where pixels are: tiles on a global lattice, and the part of it that covers a region."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil, floor
+
+import numpy as np
+from affine import Affine
+from shapely import box, prepare
+from shapely.geometry.base import BaseGeometry
+
+Bounds = tuple[float, float, float, float]
+"""left, bottom, right, top in the units of a CRS"""
+
+
+@dataclass(frozen=True, order=True)
+class Tile:
+    """One square of the lattice: the unit of work, of commit and of retry. Rows count southwards from y = 0."""
+
+    row: int
+    col: int
+
+    def __str__(self) -> str:
+        return f"r{self.row:+06d}c{self.col:+06d}"
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of pixels of a grid's arrays; it may reach beyond their edge."""
+
+    y: int
+    x: int
+    height: int
+    width: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
+
+    def grown(self, halo: int) -> "Window":
+        return Window(self.y - halo, self.x - halo, self.height + 2 * halo, self.width + 2 * halo)
+
+    def clipped(self, shape: tuple[int, int]) -> "Window":
+        y0, x0 = max(self.y, 0), max(self.x, 0)
+        y1, x1 = min(self.y + self.height, shape[0]), min(self.x + self.width, shape[1])
+        return Window(y0, x0, max(y1 - y0, 0), max(x1 - x0, 0))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The rectangle of lattice tiles that a region's stores span."""
+
+    crs: str
+    resolution: int
+    side: int
+    first: Tile
+    rows: int
+    cols: int
+
+    @staticmethod
+    def around(bounds: Bounds, crs: str, resolution: int = 10, side: int = 1024) -> "Grid":
+        """The smallest grid that holds `bounds`; its tiles have the same names whatever the region."""
+        left, bottom, right, top = bounds
+        step = resolution * side
+        first = Tile(row=floor(-top / step), col=floor(left / step))
+        rows = max(ceil(-bottom / step) - first.row, 1)
+        cols = max(ceil(right / step) - first.col, 1)
+        return Grid(crs, resolution, side, first, rows, cols)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.rows * self.side, self.cols * self.side
+
+    @property
+    def transform(self) -> Affine:
+        return Affine(self.resolution, 0, self._left, 0, -self.resolution, self._top)
+
+    @property
+    def y(self) -> np.ndarray:
+        """Pixel centres, north to south."""
+        return self._top - (np.arange(self.shape[0]) + 0.5) * self.resolution
+
+    @property
+    def x(self) -> np.ndarray:
+        """Pixel centres, west to east."""
+        return self._left + (np.arange(self.shape[1]) + 0.5) * self.resolution
+
+    def tiles(self, region: BaseGeometry | None = None) -> Iterator[Tile]:
+        """All tiles, or those that share ground with the region, row by row."""
+        if region is not None:
+            prepare(region)
+        for row in range(self.first.row, self.first.row + self.rows):
+            for col in range(self.first.col, self.first.col + self.cols):
+                tile = Tile(row, col)
+                square = box(*self.bounds(self.window(tile)))
+                if region is None or (region.intersects(square) and not region.touches(square)):
+                    yield tile
+
+    def window(self, tile: Tile) -> Window:
+        y = (tile.row - self.first.row) * self.side
+        x = (tile.col - self.first.col) * self.side
+        return Window(y, x, self.side, self.side)
+
+    def bounds(self, window: Window) -> Bounds:
+        left = self._left + window.x * self.resolution
+        top = self._top - window.y * self.resolution
+        return left, top - window.height * self.resolution, left + window.width * self.resolution, top
+
+    def transform_of(self, window: Window) -> Affine:
+        return self.transform @ Affine.translation(window.x, window.y)
+
+    @property
+    def _left(self) -> int:
+        return self.first.col * self.side * self.resolution
+
+    @property
+    def _top(self) -> int:
+        return -self.first.row * self.side * self.resolution

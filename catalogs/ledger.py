@@ -1,0 +1,51 @@
+"""Commit records: one small file for each finished unit of work, written only after its pixels."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from catalogs.root import Root
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The records of one store. They live beside the store, so that its bytes depend on its pixels alone."""
+
+    root: Root
+    store: str
+
+    @property
+    def folder(self) -> str:
+        return f"ledger/{self.store}"
+
+    def commit(self, unit: str, record: Mapping[str, Any]) -> None:
+        self.root.write(f"{self.folder}/done/{unit}.json", _encoded(record))
+        self.root.remove(f"{self.folder}/failed/{unit}.json")
+
+    def fail(self, unit: str, reason: str) -> None:
+        self.root.write(f"{self.folder}/failed/{unit}.json", _encoded({"reason": reason}))
+
+    def done(self) -> set[str]:
+        return self._units("done")
+
+    def failed(self) -> set[str]:
+        return self._units("failed") - self.done()
+
+    def record(self, unit: str) -> dict[str, Any]:
+        record: dict[str, Any] = json.loads(self.root.read(f"{self.folder}/done/{unit}.json"))
+        return record
+
+    def reason(self, unit: str) -> str:
+        return str(json.loads(self.root.read(f"{self.folder}/failed/{unit}.json"))["reason"])
+
+    def clear(self) -> None:
+        self.root.remove(self.folder)
+
+    def _units(self, outcome: str) -> set[str]:
+        keys = self.root.keys(f"{self.folder}/{outcome}")
+        return {key.rsplit("/", 1)[1].removesuffix(".json") for key in keys if key.endswith(".json")}
+
+
+def _encoded(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(record, indent=1, sort_keys=True).encode()

@@ -1,0 +1,107 @@
+"""The store root: one local folder or S3 prefix that holds everything a run makes."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import fsspec
+from zarr.abc.store import Store
+from zarr.storage import FsspecStore, LocalStore
+
+from catalogs.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Root:
+    """Where things are kept. Keys are relative and use '/'; a write is whole or absent."""
+
+    url: str
+
+    @property
+    def is_local(self) -> bool:
+        return "://" not in self.url
+
+    @cached_property
+    def _fs(self) -> Any:
+        # Credentials, region and endpoint come from the environment or the usual AWS files, never from us.
+        return fsspec.filesystem("file" if self.is_local else self.url.split("://")[0])
+
+    def path(self, key: str = "") -> str:
+        return f"{self.url.rstrip('/')}/{key}".rstrip("/")
+
+    def exists(self, key: str) -> bool:
+        return bool(self._fs.exists(self.path(key)))
+
+    def read(self, key: str) -> bytes:
+        data: bytes = self._fs.cat_file(self.path(key))
+        return data
+
+    def write(self, key: str, data: bytes) -> None:
+        if self.is_local:
+            _replace_file(Path(self.path(key)), data)
+        else:
+            self._fs.pipe_file(self.path(key), data)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Every object below `prefix`, in name order."""
+        self._fs.invalidate_cache()
+        here = self.path()
+        if not self.is_local:
+            here = here.split("://")[1]
+        for found in sorted(self._fs.find(self.path(prefix))):
+            yield os.path.relpath(found, here).replace(os.sep, "/")
+
+    def remove(self, key: str) -> None:
+        if self.exists(key):
+            self._fs.rm(self.path(key), recursive=True)
+
+    def zarr(self, key: str) -> Store:
+        if self.is_local:
+            return LocalStore(self.path(key))
+        return FsspecStore.from_url(self.path(key))
+
+    def check_writable(self) -> None:
+        """Refuse at once what would fail after hours; a folder that is not there yet is not made by asking."""
+        here = Path(self.url)
+        new = [path for path in (here, *here.parents) if not os.path.lexists(path)] if self.is_local else []
+        with self._usable("written"):
+            self.write(".probe", b"furrow")
+            self.remove(".probe")
+        for path in new:
+            with suppress(OSError):  # somebody else has begun to use it
+                path.rmdir()
+
+    def check_readable(self) -> None:
+        """Refuse a root that cannot be looked into; one that is not there yet is empty."""
+        with self._usable("read"):
+            self.exists(".probe")
+
+    @contextmanager
+    def _usable(self, how: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # OSError, or an error of botocore, which s3fs lets through as it is
+            remedy = "Choose another folder in [store] root, change its permissions, or free some space."
+            if not self.is_local:
+                remedy = "Check the bucket's name, the network, and the credentials (AWS_PROFILE or AWS_ACCESS_KEY_ID)."
+            why = str(getattr(error, "strerror", None) or error)[:200]
+            raise BadInput(f"store root {self.url}", f"cannot be {how} ({why}).", remedy) from error
+
+
+def _replace_file(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{uuid4().hex}.partial")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,97 @@
+"""Joining or starting the Ray cluster that a run works on."""
+
+import logging
+import os
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from cluster.kept import opened
+
+OBJECT_STORE_BYTES = 200 * 1024**2
+"""Only small values travel through Ray, arrays go through stores: a small object store is enough."""
+
+
+class ClusterUnreachable(Exception):
+    """An address was given and no cluster answered there."""
+
+
+def ray_session(address: str, workers: int) -> AbstractContextManager[Any]:
+    """A connection to the cluster at `address`, or a private one with `workers` CPU slots if there is none."""
+    return opened("ray", lambda: _connect(address, workers))
+
+
+@contextmanager
+def _connect(address: str, workers: int) -> Iterator[Any]:
+    _set_environment(private=not address)
+    import ray
+
+    if ray.is_initialized():  # somebody else's session: use it, and leave it open
+        yield ray
+        return
+    _check_answers(address)
+    on_term = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(**(_private(workers) if not address else _joined(address)))
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_term)  # Ray has put its own there, which ends without a word
+    except ConnectionError as error:
+        raise _unreachable(address, error) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Ray would try a port that nobody listens on for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host:  # this machine, or a cluster that Ray finds by itself
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=15).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: Exception) -> ClusterUnreachable:
+    return ClusterUnreachable(
+        f"no Ray cluster answered at {address!r} ({str(error)[:200]}). Check that it runs, that this machine may "
+        "reach it, and that RAY_AUTH_MODE and the token are the cluster's: a wrong token looks the same."
+    )
+
+
+def _private(workers: int) -> dict[str, Any]:
+    return {
+        "num_cpus": workers,
+        "include_dashboard": False,
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "object_store_memory": OBJECT_STORE_BYTES,
+        "_temp_dir": str(Path(tempfile.gettempdir()) / "ray"),
+    }
+
+
+def _joined(address: str) -> dict[str, Any]:
+    # Workers elsewhere import the same sources: the folder that holds the packages travels with the job.
+    sources = str(Path(__file__).parents[1])
+    excludes = ["/.venv", "/.git", "/tests", "/docs", "/furrow-demo*", "*.zarr"]
+    return {
+        "address": address,
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "runtime_env": {"working_dir": sources, "excludes": excludes},
+    }
+
+
+def _set_environment(private: bool) -> None:
+    os.environ.setdefault("RAY_AUTH_MODE", "token")  # without it anyone who reaches a port runs code
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if private:
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # every listener on loopback only

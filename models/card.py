@@ -1,0 +1,108 @@
+"""The card beside a network's weights: everything that must be known to use them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import date
+from typing import Any
+
+from models.errors import Misfit
+from models.normalisation import Normalisation
+
+FORMAT_VERSION = 1
+
+Period = str | tuple[str, str]
+"""A label, or the first day and the day after the last as ISO dates."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a checkpoint is. `periods` are those of the cube it was trained on; it looks at those of `period_index`."""
+
+    name: str
+    architecture: str
+    settings: dict[str, Any]
+    bands: tuple[str, ...]
+    periods: tuple[Period, ...]
+    period_index: tuple[int, ...]
+    classes: dict[int, str]
+    normalisation: Normalisation
+    training_identity: str
+    training: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+    weights_sha256: str = ""
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        """Lists are welcome and kept as tuples, so that a card read back equals the one written."""
+        periods = tuple(period if isinstance(period, str) else _span(period) for period in self.periods)
+        object.__setattr__(self, "bands", tuple(self.bands))
+        object.__setattr__(self, "periods", periods)
+        object.__setattr__(self, "period_index", tuple(self.period_index))
+        object.__setattr__(self, "classes", {int(key): name for key, name in self.classes.items()})
+        _check(self)
+
+    def to_json(self) -> bytes:
+        try:
+            text = json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False)
+        except (ValueError, TypeError) as error:
+            raise Misfit(f"card {self.name}", f"JSON cannot say it ({error}).", "Use plain, finite values.") from error
+        return (text + "\n").encode()
+
+    @staticmethod
+    def from_json(data: bytes) -> "Card":
+        values = _parsed(data)
+        _check_version(values)
+        _check_keys(values)
+        try:
+            return Card(**values | {"normalisation": Normalisation(**values["normalisation"])})
+        except (TypeError, ValueError, AttributeError) as error:
+            raise Misfit("card.json", f"a value has the wrong type ({error}).", "Copy the checkpoint again.") from error
+
+
+def _span(period: Any) -> tuple[str, str]:
+    try:
+        start, end = (date.fromisoformat(day).isoformat() for day in period)
+    except (TypeError, ValueError) as error:
+        raise Misfit(f"period {period}", f"it is no pair of days ({error}).", "Write 2021-03-01.") from error
+    return start, end
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Misfit("card.json", f"it is not whole JSON ({error}).", "Copy the checkpoint again.") from error
+    if not isinstance(values, dict):
+        raise Misfit("card.json", "it is not a JSON object.", "Give the card of a checkpoint.")
+    return values
+
+
+def _check_version(values: Mapping[str, Any]) -> None:
+    version = values.get("format_version")
+    if not isinstance(version, int) or version < 1:
+        raise Misfit(f"card.json of format {version!r}", "it says no known version.", "Give a checkpoint of Furrow.")
+    if version > FORMAT_VERSION:
+        why = f"this Furrow reads up to {FORMAT_VERSION}."
+        raise Misfit(f"card.json of format {version}", why, "Install a newer Furrow.")
+
+
+def _check_keys(values: Mapping[str, Any]) -> None:
+    known = {entry.name for entry in fields(Card)}
+    missing, unknown = sorted(known - set(values)), sorted(set(values) - known)
+    if missing:
+        raise Misfit("card.json", f"it lacks {', '.join(missing)}.", "Copy the checkpoint again.")
+    if unknown:
+        raise Misfit("card.json", f"{', '.join(unknown)} mean nothing here.", "Give the card as training wrote it.")
+
+
+def _check(card: Card) -> None:
+    bands, periods = len(card.bands), len(card.periods)
+    if len(card.normalisation.mean) != bands:
+        given = f"card with {bands} bands and a normalisation of {len(card.normalisation.mean)}"
+        raise Misfit(given, "they must be the same bands.", "Estimate the normalisation on the card's bands.")
+    if not card.period_index or not all(0 <= index < periods for index in card.period_index):
+        given = f"card with {periods} periods that uses {list(card.period_index)}"
+        raise Misfit(given, "it must use one or more of them.", f"Give indices from 0 to {periods - 1}.")
+    if sorted(card.classes) != list(range(len(card.classes))):
+        raise Misfit(f"card with classes {sorted(card.classes)}", "ids must run from 0 without gaps.", "Renumber them.")

@@ -1,0 +1,89 @@
+"""From the stored integers to what a network wants: each band with mean 0 and spread 1, and no data as 0."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.errors import Misfit
+
+NO_DATA = 0
+BRIGHTEST = 15_000  # reflectance x 10000; what is brighter is cloud, glint or an error, and is clipped
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and standard deviation of each band, in units of reflectance x 10000."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
+        object.__setattr__(self, "std", tuple(float(value) for value in self.std))
+        if len(self.mean) != len(self.std) or not self.mean:
+            given = f"{len(self.mean)} means and {len(self.std)} deviations"
+            raise Misfit(given, "each band needs one of both.", "Give both.")
+        if not np.isfinite(self.mean + self.std).all() or min(self.std) <= 0:
+            raise Misfit(f"{self}", "a deviation must be above 0 and all must be finite.", "Estimate them again.")
+
+
+def normalise(x_TCYX: NDArray[np.generic] | Tensor, normalisation: Normalisation) -> Tensor:
+    """Float32 of the same shape; the bands are the third axis from the end, with any axes before them."""
+    if x_TCYX.ndim < 3 or x_TCYX.shape[-3] != len(normalisation.mean):
+        why = f"{len(normalisation.mean)} bands were expected."
+        raise Misfit(f"pixels of shape {tuple(x_TCYX.shape)}", why, "Give (.., band, y, x).")
+    x = _copied(x_TCYX)
+    empty = x == NO_DATA
+    x.clamp_(max=BRIGHTEST).sub_(_column(normalisation.mean, x)).div_(_column(normalisation.std, x))
+    return x.masked_fill_(empty, 0.0)
+
+
+def _copied(x: NDArray[np.generic] | Tensor) -> Tensor:
+    """In place from here on: a national window of a whole season fills a worker's memory once, not three times."""
+    if isinstance(x, Tensor):
+        return x.to(torch.float32, copy=True)
+    return torch.from_numpy(np.array(x, dtype=np.float32))
+
+
+def _column(values: tuple[float, ...], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32, device=like.device)[:, None, None]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Exact integer sums for each band; they add in any order to the same statistics."""
+
+    count: NDArray[np.int64]
+    total: NDArray[np.int64]
+    squares: NDArray[np.int64]
+
+    def __add__(self, other: "Moments") -> "Moments":
+        return Moments(self.count + other.count, self.total + other.total, self.squares + other.squares)
+
+    def normalisation(self) -> Normalisation:
+        if not (self.count > 1).all():
+            given = "pixels to estimate a normalisation from"
+            raise Misfit(given, "a band has fewer than two with data.", "Give more patches.")
+        mean = self.total / self.count
+        variance = self.squares / self.count - mean**2
+        return Normalisation(tuple(mean), tuple(np.sqrt(np.maximum(variance, 1.0))))  # at least one stored unit
+
+
+def moments(x_TCYX: NDArray[np.uint16]) -> Moments:
+    """Sums over the pixels with data of (.., band, y, x)."""
+    x = np.minimum(np.moveaxis(x_TCYX, -3, 0), BRIGHTEST).reshape(x_TCYX.shape[-3], -1).astype(np.int64)
+    return Moments((x != NO_DATA).sum(axis=1), x.sum(axis=1), (x * x).sum(axis=1))
+
+
+def estimate_normalisation(patches: Iterable[NDArray[np.uint16]]) -> Normalisation:
+    """One mean and spread per band over all periods of all patches; no data is left out."""
+    sums = [moments(patch) for patch in patches]
+    if not sums:
+        raise Misfit("no patches", "a normalisation needs pixels.", "Give at least one patch.")
+    return reduce(add, sums).normalisation()

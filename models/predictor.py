@@ -1,0 +1,153 @@
+"""The one call that every model answers: a window of a cube in, crops and confidence out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.card import Card, Period
+from models.errors import Misfit
+from models.normalisation import NO_DATA, normalise
+from models.unet import UNet, UNetSettings, halo, stride
+
+NO_CLASS = 255
+
+Labels = NDArray[np.uint8]
+
+
+class Predictor(Protocol):
+    """Windows must begin on multiples of `stride` from the grid's origin; what lies within `halo` of a window's edge
+    lacks context and is to be cut away by the caller. Then no window's shape or place shows in the map."""
+
+    @property
+    def card(self) -> Card: ...
+
+    @property
+    def halo(self) -> int: ...
+
+    @property
+    def stride(self) -> int: ...
+
+    def predict(self, x_TBYX: NDArray[np.uint16]) -> tuple[Labels, Labels]:
+        """Crop and confidence (percent) of each pixel, both 255 where no period that the model uses has data."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkPredictor:
+    """A convolutional network, its periods stacked as channels."""
+
+    card: Card
+    network: nn.Module
+    halo: int
+    stride: int
+    device: torch.device
+
+    def predict(self, x_TBYX: NDArray[np.uint16]) -> tuple[Labels, Labels]:
+        _check_window(self.card, x_TBYX)
+        used_TBYX = x_TBYX[list(self.card.period_index)]
+        crop, confidence = self._answer(used_TBYX)
+        empty = (used_TBYX == NO_DATA).all(axis=(0, 1))
+        crop[empty] = confidence[empty] = NO_CLASS
+        return crop, confidence
+
+    @torch.inference_mode()
+    def _answer(self, used_TBYX: NDArray[np.uint16]) -> tuple[Labels, Labels]:
+        height, width = used_TBYX.shape[-2:]
+        x = normalise(used_TBYX, self.card.normalisation).flatten(0, 1)[None].to(self.device)
+        logits = self.network(self._padded(x))[:, :, :height, :width].contiguous()
+        crop = logits.argmax(dim=1)[0]
+        percent = logits.softmax(dim=1).amax(dim=1)[0].mul(100).round()
+        return crop.to(torch.uint8).cpu().numpy(), percent.to(torch.uint8).cpu().numpy()
+
+    def _padded(self, x_BCYX: Tensor) -> Tensor:
+        """No data below and to the right, so that the window's own pixels stay aligned."""
+        right, below = -x_BCYX.shape[-1] % self.stride, -x_BCYX.shape[-2] % self.stride
+        padded = nn.functional.pad(x_BCYX, (0, right, 0, below))
+        return padded.contiguous(memory_format=torch.channels_last)  # half the time of the other order on a CPU
+
+
+def load_predictor(state: Mapping[str, Tensor], card: Card, device: str = "cpu") -> Predictor:
+    """A predictor from what `checkpoint.decode` gives."""
+    if card.architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise Misfit(f"checkpoint {card.name} of architecture {card.architecture!r}", f"{known} are known.", "Update.")
+    return ARCHITECTURES[card.architecture](state, card, torch.device(device))
+
+
+def _unet(state: Mapping[str, Tensor], card: Card, device: torch.device) -> Predictor:
+    settings = UNetSettings.of(card.settings)
+    _check_settings(card, settings)
+    network = UNet(settings)
+    _fill(network, state, card)
+    ready = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return NetworkPredictor(card, ready, halo(settings), stride(settings), device)
+
+
+ARCHITECTURES: dict[str, Callable[[Mapping[str, Tensor], Card, torch.device], Predictor]] = {
+    "unet": _unet,
+}
+
+
+def _fill(network: nn.Module, state: Mapping[str, Tensor], card: Card) -> None:
+    try:
+        network.load_state_dict(dict(state), strict=True)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1:2] or [str(error)]
+        why = f"the weights are not those of its settings ({first[0].strip()})."
+        raise Misfit(f"checkpoint {card.name}", why, "Give weights and card of one training.") from error
+
+
+def _check_settings(card: Card, settings: UNetSettings) -> None:
+    says = {"bands": len(card.bands), "periods": len(card.period_index), "classes": len(card.classes)}
+    builds = {"bands": settings.bands, "periods": settings.periods, "classes": settings.classes}
+    if says != builds:
+        raise Misfit(f"card {card.name} of {says}", f"its network is built for {builds}.", "Train again.")
+
+
+def _check_window(card: Card, x_TBYX: NDArray[np.uint16]) -> None:
+    expected = len(card.periods), len(card.bands)
+    if x_TBYX.ndim != 4 or x_TBYX.shape[:2] != expected or x_TBYX.dtype != np.uint16 or 0 in x_TBYX.shape:
+        why = f"uint16 ({expected[0]}, {expected[1]}, y, x) was expected."
+        raise Misfit(f"window of {x_TBYX.dtype} {x_TBYX.shape}", why, "Read it from a cube that fits.")
+
+
+def check_fits(card: Card, bands: Sequence[str], periods: Sequence[Period]) -> None:
+    """Refuse a cube that is not made like the one the checkpoint was trained on; another year's season is welcome."""
+    given = f"checkpoint {card.name}"
+    if tuple(bands) != card.bands:
+        why = f"it was trained on bands {' '.join(card.bands)}, and the cube has {' '.join(bands)}."
+        raise Misfit(given, why, "Ingest the same bands in the same order, or train on this cube.")
+    if len(periods) != len(card.periods):
+        why = f"it was trained on {len(card.periods)} periods, and the cube has {len(periods)}."
+        raise Misfit(given, why, "Give the project the season and periods of the training, or train on this cube.")
+    for index in card.period_index:
+        ours, theirs = card.periods[index], periods[index]
+        if not _same_season(ours, theirs):
+            why = f"period {index} was {_said(ours)} in training, and is {_said(theirs)} in the cube."
+            raise Misfit(given, why, "Give the project the season and periods of the training, or train on this cube.")
+
+
+def _same_season(ours: Period, theirs: Period) -> bool:
+    """The same label, or the same days of any year, give or take the one of a leap year."""
+    if isinstance(ours, str) or isinstance(theirs, str):
+        return ours == theirs
+    return all(_near(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def _near(ours: str, theirs: str) -> bool:
+    apart = abs(_day_of_year(ours) - _day_of_year(theirs))
+    return min(apart, 366 - apart) <= 1
+
+
+def _day_of_year(day: str) -> int:
+    return date.fromisoformat(day).replace(year=2000).timetuple().tm_yday  # 2000 has every day that a year can have
+
+
+def _said(period: Period) -> str:
+    return period if isinstance(period, str) else " to ".join(period)

@@ -1,0 +1,146 @@
+"""The command line: one command a verb, each taking a project file."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.exits import Exit, go
+
+app = typer.Typer(
+    name="furrow",
+    help="Crop maps of whole countries from Sentinel-2 and parcel declarations.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ProjectFile = Annotated[Path, typer.Argument(metavar="PROJECT", help="The project file (TOML).")]
+Json = Annotated[bool, typer.Option("--json", help="Print events and results as JSON lines on standard output.")]
+
+
+@app.command()
+def demo(
+    root: Annotated[Path, typer.Option(help="Where to make everything.")] = Path("furrow-demo"),
+    small: Annotated[bool, typer.Option("--small", help="A quarter of the country, hardly trained.")] = False,
+    size: Annotated[int | None, typer.Option(help="Side of the country in pixels of 10 m.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed makes another country.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Make up a country and take it the whole way: scenes, cube, labels, training, map, scores, report."""
+
+    def work(progress: Any) -> dict[str, Any]:
+        from pipelines.demo import demo as make_demo
+
+        return make_demo(root.absolute(), progress, small, size, seed)
+
+    options = ["--small"] * small + (["--size", str(size)] if size else []) + ["--seed", str(seed)]
+    go(work, as_json, again=_again("demo", "--root", str(root), *options))
+
+
+@app.command()
+def init(
+    project: Annotated[Path, typer.Argument(metavar="PROJECT", help="The file to write.")] = Path("project.toml"),
+    as_json: Json = False,
+) -> None:
+    """Write a commented project file to start from."""
+
+    def work(progress: Any) -> dict[str, Any]:
+        from pipelines.project.writing import write_project
+
+        path = write_project(project)
+        progress.say(f"wrote {path}: change the region, the season and the labels, then give: furrow plan {path}")
+        return {"project": path}
+
+    go(work, as_json, again=_again("init", str(project)))
+
+
+@app.command()
+def plan(project: ProjectFile, as_json: Json = False) -> None:
+    """Print what a run will do and need: tiles, scenes, memory, storage."""
+    _verb("plan", project, as_json)
+
+
+@app.command()
+def ingest(project: ProjectFile, as_json: Json = False) -> None:
+    """Scenes to the cube: search, mask clouds, compose the season's periods."""
+    _verb("ingest", project, as_json)
+
+
+@app.command()
+def label(project: ProjectFile, as_json: Json = False) -> None:
+    """Parcel declarations to crop labels on the cube's grid."""
+    _verb("label", project, as_json)
+
+
+@app.command()
+def patch(project: ProjectFile, as_json: Json = False) -> None:
+    """Cut training patches, split by blocks of space."""
+    _verb("patch", project, as_json)
+
+
+@app.command()
+def train(project: ProjectFile, as_json: Json = False) -> None:
+    """Train the network on one worker or many."""
+    _verb("train", project, as_json)
+
+
+@app.command("map")
+def map_(project: ProjectFile, as_json: Json = False) -> None:
+    """Map the crops of every tile."""
+    _verb("map", project, as_json)
+
+
+@app.command()
+def validate(project: ProjectFile, as_json: Json = False) -> None:
+    """Score the map on the blocks held out from training."""
+    _verb("validate", project, as_json)
+
+
+@app.command()
+def publish(project: ProjectFile, as_json: Json = False) -> None:
+    """Write the report, the pictures and, last, the map's STAC item."""
+    _verb("publish", project, as_json)
+
+
+@app.command()
+def run(project: ProjectFile, as_json: Json = False) -> None:
+    """All verbs in order; what is finished is skipped."""
+    _verb("run", project, as_json)
+
+
+@app.command()
+def status(project: ProjectFile, as_json: Json = False) -> None:
+    """What is done, failed and missing."""
+    _verb("status", project, as_json)
+
+
+def _verb(name: str, project: Path, as_json: bool) -> None:
+    def work(progress: Any) -> dict[str, Any]:
+        from pipelines.project import load_project
+
+        loaded = load_project(project)
+        from pipelines.plan import make_plan
+        from pipelines.run import call
+
+        return call(name, make_plan(loaded), progress)
+
+    go(work, as_json, again=_again(name, str(project)))
+
+
+def _again(*words: str) -> str:
+    return shlex.join(["furrow", *words])
+
+
+def main() -> None:
+    try:
+        app(standalone_mode=True)
+    except Exit as leaving:
+        sys.exit(leaving.status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""What each worker is pinned to, and how many fit: GPUs where the cluster has some, CPU cores where not."""
+
+from typing import Any
+
+from catalogs.errors import BadInput
+from pipelines.plan import Plan
+
+
+def gpus_per_worker(ray: Any, plan: Plan) -> float:
+    wanted = plan.project.compute.gpus_per_worker
+    there = float(ray.cluster_resources().get("GPU", 0))
+    if wanted == "auto":
+        return 1.0 if there else 0.0
+    if float(wanted) > there and not plan.project.compute.address:  # a cluster elsewhere may have yet to start its GPUs
+        raise BadInput(
+            f"[compute] gpus_per_worker = {wanted}",
+            f"the cluster has {there:g} GPUs.",
+            'Write "auto", 0, or a share of what there is.',
+        )
+    return float(wanted)
+
+
+def training_gpus(ray: Any, plan: Plan) -> float:
+    """The same; but where nothing is said, the workers of a small machine share its GPUs."""
+    gpus, there = gpus_per_worker(ray, plan), float(ray.cluster_resources().get("GPU", 0))
+    if plan.project.compute.gpus_per_worker == "auto" and there:
+        return min(1.0, there / plan.project.training.workers)
+    return gpus
+
+
+def workers_that_fit(ray: Any, wanted: int, gpus: float, autoscales: bool) -> int:
+    """No more than the cluster has slots for; a cluster that grows may be asked for more."""
+    if autoscales:
+        return wanted
+    there = ray.cluster_resources()
+    fit = int(there.get("GPU", 0) / gpus) if gpus else int(there.get("CPU", 1))
+    return max(1, min(wanted, fit))
+
+
+def check_training_fits(ray: Any, plan: Plan, gpus: float) -> None:
+    """Training workers start together or not at all: waiting for slots that never come would look like work."""
+    workers, there = plan.project.training.workers, ray.cluster_resources()
+    lacks = workers * gpus > there.get("GPU", 0) if gpus else workers > there.get("CPU", 0)
+    if lacks and not plan.project.compute.address:
+        raise BadInput(
+            f"[training] workers = {workers}, each with {gpus:g} GPUs",
+            f"this machine has {there.get('GPU', 0):g} GPUs and {there.get('CPU', 0):g} CPU slots.",
+            "Write fewer workers, or a smaller [compute] gpus_per_worker.",
+        )

@@ -1,0 +1,73 @@
+"""How a command ends: its result, or one screen that says what is wrong and what to do, and an exit status."""
+
+import errno
+import json
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from catalogs.errors import BadInput
+from cluster.progress import Progress, progress_for
+from cluster.session import ClusterUnreachable
+from models.errors import Misfit
+from pipelines.outcomes import Unfinished, disk_full, is_disk_full
+
+NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EIO}
+"""What the system refuses for reasons that a person can mend."""
+
+OK, UNFINISHED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+class Exit(SystemExit):
+    """Leaves with a status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+def go(work: Callable[[Progress], dict[str, Any]], as_json: bool, again: str) -> None:
+    """Do the work of a command; 0 only if what was asked for exists.
+
+    `again` is the command that goes on after an interruption.
+    """
+    signal.signal(signal.SIGTERM, _like_ctrl_c)
+    progress = progress_for(sys.stderr, as_json)
+    try:
+        progress.result(work(progress))
+    except KeyboardInterrupt:
+        _say(as_json, INTERRUPTED, f"stopped. What was finished is kept; to go on: {again}")
+    except Exception as error:
+        status, *lines = _explained(error, again)
+        _say(as_json, status, *lines)
+
+
+def _explained(error: Exception, again: str) -> tuple[Any, ...]:
+    """Status and lines for an error that a person can do something about; others keep their traceback."""
+    if isinstance(error, OSError) and is_disk_full(error):
+        error = disk_full(str(error.filename or "the store root"))
+    if isinstance(error, OSError) and error.errno in NOT_OURS and error.filename:
+        error = BadInput(
+            str(error.filename), f"{error.strerror}.", "Check what is there, and who may read and write it."
+        )
+    if isinstance(error, BadInput | Misfit):
+        return BAD_INPUT, f"given:  {error.given}", f"why:    {error.why}", f"do:     {error.remedy}"
+    if isinstance(error, Unfinished):
+        return UNFINISHED, f"not finished: {error}", f"do:     {again}"
+    if isinstance(error, ClusterUnreachable):
+        return BAD_INPUT, str(error)
+    raise error
+
+
+def _say(as_json: bool, status: int, *lines: str) -> None:
+    if as_json:
+        print(json.dumps({"event": "error", "status": status, "text": list(lines)}), flush=True)
+    else:
+        print("furrow: " + "\n  ".join(["cannot go on"] * (len(lines) > 1) + list(lines)), file=sys.stderr, flush=True)
+    raise Exit(status)
+
+
+def _like_ctrl_c(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,32 @@
+"""The ground that scores are of: test patches, without the strip along the edges of their blocks."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalogs.grid import Tile, Window
+from catalogs.patch_store import INDEX, Patch, patches_of, read_index
+from catalogs.patches import TEST, inner_mask
+from pipelines.plan import Plan
+
+
+def held_out_patches(plan: Plan) -> dict[Tile, list[Patch]]:
+    """By tile; none if the run has no patches of its own."""
+    found: dict[Tile, list[Patch]] = {}
+    if plan.root.exists(INDEX):
+        first, side = plan.grid.first, plan.grid.side
+        for patch in patches_of(read_index(plan.root)):
+            if patch.split == TEST:
+                found.setdefault(Tile(first.row + patch.y // side, first.col + patch.x // side), []).append(patch)
+    return found
+
+
+def scored_pixels(plan: Plan, whole: Window, patches: Sequence[Patch]) -> NDArray[np.bool_]:
+    """Which pixels of a tile's window are scored, given the test patches in it."""
+    scored = np.zeros((whole.height, whole.width), dtype=bool)
+    settings = plan.project.patches
+    for patch in patches:
+        here = Window(patch.y - whole.y, patch.x - whole.x, patch.size, patch.size).slices
+        scored[here] = inner_mask(plan.grid, patch.window, settings.block, settings.margin)
+    return scored

@@ -1,0 +1,181 @@
+"""The plan of a run: what a project file means in tiles, periods, bytes and memory, before anything is done."""
+
+import os
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pyproj import CRS
+from shapely import box
+from shapely.geometry.base import BaseGeometry
+
+from catalogs.bands import BANDS
+from catalogs.description import identity
+from catalogs.errors import BadInput
+from catalogs.grid import Grid, Tile
+from catalogs.periods import Period, split_season
+from catalogs.region import lonlat, region_from_box, region_from_file
+from catalogs.root import Root
+from catalogs.scenes import SceneList
+from models.unet import UNetSettings, halo
+from pipelines.project import Project
+
+MAP_WINDOW = 512
+"""Pixels of the side of what a network sees at once, without its halo: half as many again are seen with it."""
+
+MOST_TILES = 1_000_000
+"""Of the rectangle around a region: more than any country has of 10 km, and few enough to be listed in seconds."""
+
+PROBED = 200
+"""Tiles that are looked at to find how many scenes lie over one another."""
+
+WORKER_BYTES = 450 * 1024**2
+"""What a worker process needs before it has read anything (measured: Python, torch, GDAL, Zarr)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A project with everything that follows from it alone."""
+
+    project: Project
+
+    @property
+    def root(self) -> Root:
+        return Root(self.project.root)
+
+    @cached_property
+    def region(self) -> BaseGeometry:
+        """The ground to map, in the grid's CRS."""
+        region = self.project.region
+        if region.bbox is not None:
+            return region_from_box(region.bbox, region.crs)
+        assert self.project.boundary is not None
+        return region_from_file(self.project.boundary, region.crs)
+
+    @cached_property
+    def region_lonlat(self) -> BaseGeometry:
+        return lonlat(self.region, self.project.region.crs)
+
+    @cached_property
+    def grid(self) -> Grid:
+        region = self.project.region
+        return Grid.around(self.region.bounds, region.crs, region.resolution, region.tile)
+
+    @cached_property
+    def tiles(self) -> tuple[Tile, ...]:
+        return tuple(self.grid.tiles(self.region))
+
+    def ground_lonlat(self, tile: Tile) -> BaseGeometry:
+        return lonlat(box(*self.grid.bounds(self.grid.window(tile))), self.grid.crs)
+
+    @cached_property
+    def periods(self) -> tuple[Period, ...]:
+        season = self.project.season
+        return split_season(season.start, season.end, self.project.imagery.periods)
+
+    @property
+    def workers(self) -> int:
+        return self.project.compute.workers or os.cpu_count() or 1
+
+    @property
+    def slots(self) -> int:
+        """CPU slots of a private Ray cluster: enough for mapping and for training."""
+        return max(self.workers, self.project.training.workers)
+
+    @cached_property
+    def grid_description(self) -> dict[str, Any]:
+        """What makes two runs lie on the same pixels of the same ground."""
+        grid = self.grid
+        return {
+            "crs": CRS.from_user_input(grid.crs).to_string(),
+            "resolution": grid.resolution,
+            "tile": grid.side,
+            "first": [grid.first.row, grid.first.col],
+            "size": [grid.rows, grid.cols],
+            "region": identity({"wkb": self.region.wkb_hex}),
+        }
+
+    @property
+    def model(self) -> UNetSettings:
+        settings = self.project.model
+        periods = len(self.periods) if settings.dates == "all" else 1
+        return UNetSettings(bands=len(BANDS), periods=periods, widths=settings.widths, norm=settings.norm)
+
+    def printable(self, scenes: SceneList) -> dict[str, Any]:
+        """What `furrow plan` shows: sizes that follow from the plan, raw and for each worker."""
+        grid, pixels = self.grid, len(self.tiles) * self.grid.side**2
+        memory = max(self.ingest_bytes(scenes), self.map_bytes)
+        return {
+            "region": self.project.region.name,
+            "grid": f"{grid.crs}, {grid.resolution} m, {grid.shape[0]} x {grid.shape[1]} pixels",
+            "tiles": len(self.tiles),
+            "square_kilometres": round(pixels * grid.resolution**2 / 1e6, 1),
+            "periods": [str(period) for period in self.periods],
+            "scenes": len(scenes.scenes),
+            "scenes_left_out": len(scenes.left_out),
+            "cube_uncompressed_bytes": pixels * len(self.periods) * (2 * len(BANDS) + 1),
+            "map_uncompressed_bytes": 2 * pixels,
+            "workers": self.workers,
+            "worker_memory_bytes": memory,
+            "machine_memory_bytes": machine_memory(),
+        }
+
+    def ingest_bytes(self, scenes: SceneList) -> int:
+        """Projected memory of a worker that composes one period of a tile: its scenes, sorted beside a copy."""
+        tiles = self.tiles[:: -(-len(self.tiles) // PROBED)]
+        grounds = [self.ground_lonlat(tile) for tile in tiles]
+        by_period = [scenes.during(period) for period in self.periods]
+        deep = max(len(found.within(ground)) for found in by_period for ground in grounds)
+        scene = self.grid.side**2 * (2 * len(BANDS) + 2)
+        return WORKER_BYTES + 3 * max(deep, 1) * scene
+
+    @property
+    def map_bytes(self) -> int:
+        """Projected memory of a worker that maps one tile: its cube window, and one window inside the network."""
+        context = halo(self.model)
+        tile = (self.grid.side + 2 * context) ** 2 * 2 * len(BANDS) * len(self.periods)
+        window = (min(self.grid.side, MAP_WINDOW) + 2 * context) ** 2
+        return WORKER_BYTES + 2 * tile + window * 4 * (self.model.bands * self.model.periods + 8 * self.model.widths[0])
+
+    def check_memory(self, worker_bytes: int) -> None:
+        """Refuse before the start what cannot fit this machine."""
+        need = worker_bytes * self.workers
+        if need > machine_memory():
+            raise BadInput(
+                f"{self.workers} workers with tiles of {self.grid.side} pixels",
+                f"would need {need / 1e9:.1f} GB of memory and this machine has {machine_memory() / 1e9:.1f} GB.",
+                "Write a smaller [region] tile or fewer [compute] workers.",
+            )
+
+
+def machine_memory() -> int:
+    """Bytes of memory that this machine, or the container we are in, may use."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
+            limit = file.read().strip()
+    except OSError:
+        return physical
+    return physical if limit == "max" else min(physical, int(limit))
+
+
+def make_plan(project: Project) -> Plan:
+    """A plan whose region has been read, and that has at least one tile."""
+    plan = Plan(project)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _check_extent(plan)
+        if not plan.tiles:
+            raise BadInput("the region", "covers no ground.", "Check [region] boundary or bbox.")
+    return plan
+
+
+def _check_extent(plan: Plan) -> None:
+    tiles = plan.grid.rows * plan.grid.cols
+    if tiles > MOST_TILES:
+        raise BadInput(
+            f"[region] tile = {plan.grid.side} in {plan.project.path}",
+            f"the rectangle around the region would have {tiles:,} tiles, and {MOST_TILES:,} are the most.",
+            "Write a larger tile, or map a smaller region: check [region] boundary, bbox and crs.",
+        )

@@ -1,0 +1,279 @@
+"""The tables and keys of a project file: what each means, its unit, its default and what it may be."""
+
+import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo
+from pydantic import field_validator as check
+
+import pipelines.project.checks as checks
+from pipelines.project.errors import refuse
+
+MOST_DAYS = 400
+"""The longest season: a year and a month to see a winter crop from sowing to harvest."""
+
+SINGLE_DATE = "single-date"
+"""The checkpoint of the network that is trained for comparison."""
+
+Text = Annotated[str, AfterValidator(checks.printable)]
+Name = Annotated[str, AfterValidator(checks.plain_name)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def key(meaning: str, example: Any, unit: str = "", default: Any = ..., **limits: Any) -> Any:
+    """A key of the project file; docs/project-file.md and the error messages repeat what is said of it here."""
+    return Field(default, description=meaning, examples=[example], json_schema_extra={"unit": unit}, **limits)
+
+
+class Table(BaseModel):
+    """A table of the project file: nothing unknown, nothing of another type, nothing changed later."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
+
+
+class Region(Table):
+    name: Text = key("What the region is called, in maps and reports.", "Austria", max_length=100)
+    boundary: Annotated[Text, AfterValidator(checks.local_file)] | None = key(
+        "A vector file (GeoPackage, GeoJSON, shapefile) with the outline of the region; this or `bbox`, not both.",
+        "austria.gpkg", "path", None)  # fmt: skip
+    bbox: tuple[float, float, float, float] | None = key(
+        "A rectangle instead of an outline: west, south, east, north.",
+        [9.53, 46.37, 17.17, 49.02], "degrees of longitude and latitude", None, strict=False)  # fmt: skip
+    crs: Annotated[Text, AfterValidator(checks.metric_crs)] = key(
+        "The coordinate system of the map, one that is projected in metres.", "EPSG:3035"
+    )
+    resolution: Literal[10, 20] = key("The side of a pixel, 10 or 20.", 10, "metres", 10)
+    tile: int = key(
+        "The side of a tile: the unit of work, of storage and of retry. From 128 to 4096 in steps of 64.",
+        1024, "pixels", 1024, ge=128, le=4096, multiple_of=64)  # fmt: skip
+
+    @check("bbox")
+    @classmethod
+    def _one_outline(cls, bbox: Any, info: ValidationInfo) -> Any:
+        boundary = info.data.get("boundary")
+        if bbox is None and boundary is None and "boundary" in info.data:
+            raise refuse("neither bbox nor boundary is given.", "Write one of the two: a rectangle or a vector file.")
+        if bbox is not None and boundary is not None:
+            raise refuse("boundary is given too.", "Keep one of the two: bbox is a rectangle, boundary an outline.")
+        return bbox and checks.degrees(bbox)
+
+
+class Season(Table):
+    start: datetime.date = key("The first day.", datetime.date(2021, 3, 1), "date")
+    end: datetime.date = key(f"The last day, at most {MOST_DAYS} days on.", datetime.date(2021, 10, 31), "date")
+
+    @check("end")
+    @classmethod
+    def _after_start(cls, end: datetime.date, info: ValidationInfo) -> datetime.date:
+        start = info.data.get("start")
+        if start is None:  # wrong itself, and told so
+            return end
+        if end <= start:
+            raise refuse(f"is not after start, {start}.", "Write a day after the start, year-month-day.")
+        if (end - start).days >= MOST_DAYS:
+            raise refuse(f"makes a season of {(end - start).days + 1} days.", f"Write at most {MOST_DAYS} days.")
+        return end
+
+    @property
+    def days(self) -> int:
+        return (self.end - self.start).days + 1
+
+
+class Imagery(Table):
+    provider: Literal["earth-search", "local"] = key(
+        "Where scenes are searched: `earth-search` (Element 84's catalogue of the open archive) or `local` "
+        "(a STAC catalogue in files).", "earth-search", "", "earth-search")  # fmt: skip
+    collection: Text = key("The STAC collection.", "sentinel-2-l2a", "", "sentinel-2-l2a", max_length=100)
+    catalog: Text | None = key(
+        "With `local`, and always then: the catalog.json. With `earth-search`: the address of another STAC API "
+        "with the same items, such as a mirror.", "archive/catalog.json", "path or https address", None)  # fmt: skip
+    max_cloud: float = key("Scenes with more cloud than this are not read.", 80.0, "percent", 80.0, ge=0, le=100)
+    periods: Annotated[str | int, PlainValidator(checks.word_or_whole(("month", "dekad"), 1, 73))] = key(
+        "What the season is cut into, one image each: `month`, `dekad` (days 1-10, 11-20, 21-end), or a number of "
+        "equal parts from 1 to 73.", "month", "", "month")  # fmt: skip
+    bad_scene: Literal["skip", "stop"] = key(
+        "What a scene that cannot be read does: `skip` counts it and goes on, `stop` ends the run.",
+        "skip", "", "skip")  # fmt: skip
+
+    @check("catalog")
+    @classmethod
+    def _fits_provider(cls, catalog: str | None, info: ValidationInfo) -> str | None:
+        provider = info.data.get("provider")
+        if provider == "local" and (catalog is None or checks.is_address(catalog)):
+            why = "is missing, and provider 'local' needs it." if catalog is None else "is an address, not a file."
+            raise refuse(why, "Write the path of a catalog.json, or provider = 'earth-search'.")
+        if provider == "earth-search" and catalog is not None:
+            return checks.web_address(catalog)
+        return catalog
+
+
+class Labels(Table):
+    source: Literal["eurocrops"] = key("The family of parcel data.", "eurocrops", "", "eurocrops")
+    file: Annotated[Text, AfterValidator(checks.file_or_address)] = key(
+        "The parcels: a vector file or a zip with one. An address is downloaded once, into the store root.",
+        "parcels.gpkg", "path or https address")  # fmt: skip
+    country: Annotated[str, AfterValidator(checks.country_code)] = key(
+        "The country of the parcels, as EuroCrops names it: two capital letters, and the part of the country "
+        "where the data are of a part.", "AT")  # fmt: skip
+    outside: Literal["background", "ignore"] = key(
+        "What land outside all parcels is: `background` (known not to be a crop) or `ignore` (not known).",
+        "ignore", "", "ignore")  # fmt: skip
+
+
+class Patches(Table):
+    size: Literal[128, 256] = key("The side of a patch, 128 or 256.", 128, "pixels", 128)
+    min_labelled: Share = key("Patches with less labelled ground are left out.", 0.1, "share of pixels", 0.1)
+    min_clear: Share = key(
+        "Patches that the satellite saw less often are left out.", 0.5, "share of pixels and periods", 0.5)  # fmt: skip
+    block: int = key(
+        "The side of a block of space, which goes whole to training, validation or test; a multiple of `size`.",
+        512, "pixels", 512, ge=128, le=65536)  # fmt: skip
+    margin: int = key(
+        "A strip along the inside of held-out blocks that is neither used nor scored, because neighbours are alike.",
+        16, "pixels", 16, ge=0)  # fmt: skip
+    validation_share: Share = key("Blocks held out to watch training.", 0.15, "share of blocks", 0.15)
+    test_share: Share = key("Blocks held out for the scores.", 0.25, "share of blocks", 0.25)
+    most: int | None = key("At most this many patches are kept.", 20000, "patches", None, ge=1, le=10**9)
+    seed: Seed = key("Makes split and choice repeatable.", 0, "", 0)
+
+    @check("block")
+    @classmethod
+    def _whole_patches(cls, block: int, info: ValidationInfo) -> int:
+        size = info.data.get("size", block)
+        if block % size:
+            raise refuse(f"is not a multiple of size, {size}.", f"Write for example: block = {4 * size}.")
+        return block
+
+    @check("margin")
+    @classmethod
+    def _room_inside(cls, margin: int, info: ValidationInfo) -> int:
+        block = info.data.get("block", 2 * margin + 1)
+        if 2 * margin >= block:
+            raise refuse(f"leaves nothing of a block of {block} pixels.", "Write for example: margin = 16.")
+        return margin
+
+    @check("test_share")
+    @classmethod
+    def _some_to_train(cls, share: float, info: ValidationInfo) -> float:
+        held_out = share + info.data.get("validation_share", 0)
+        if held_out >= 1:
+            raise refuse("leaves no block to train on, together with validation_share.", "Write for example: 0.25.")
+        return share
+
+
+class Model(Table):
+    architecture: Literal["unet"] = key("The network.", "unet", "", "unet")
+    widths: Annotated[tuple[int, ...], AfterValidator(checks.growing)] = key(
+        "Channels of its levels, fine to coarse: four or five growing multiples of 8, up to 2048.",
+        [16, 32, 64, 128], "channels", (32, 64, 128, 256), strict=False, min_length=4, max_length=5)  # fmt: skip
+    norm: Literal["batch", "group"] = key(
+        "How layers are normalised: `batch` (fixed when mapping, so tiles show no seams) or `group` (as in the paper).",
+        "batch", "", "batch")  # fmt: skip
+    dates: Literal["all", "best"] = key(
+        "What it sees: `all` periods of the season, or the single `best` one.", "all", "", "all")  # fmt: skip
+    name: Name = key("The name of the checkpoint that training writes.", "season", "", "season")
+
+
+class Training(Table):
+    epochs: int = key("Times that training sees every patch.", 50, "epochs", 50, ge=1, le=10000)
+    batch: int = key("Patches a step, shared out evenly among the workers.", 16, "patches", 16, ge=1, le=4096)
+    learning_rate: float = key("The highest step size of AdamW.", 0.001, "", 0.001, gt=0, le=1)
+    weight_decay: float = key("The weight decay of AdamW.", 0.01, "", 0.01, ge=0, le=1)
+    dice_weight: float = key("Weight of the Dice loss beside the cross-entropy.", 1.0, "", 1.0, ge=0, le=100)
+    workers: int = key("Processes that train together.", 1, "processes", 1, ge=1, le=1024)
+    seed: Seed = key("Makes training repeatable.", 0, "", 0)
+    compare_single_date: bool = key(
+        "Also trains the same network on the single best period, to show what the season adds.", True, "", False
+    )
+
+
+class Map(Table):
+    halo: Annotated[str | int, PlainValidator(checks.word_or_whole(("auto",), 0, 1024, step=16))] = key(
+        "Ground around a tile that the network sees and does not write: `auto`, or a multiple of 16.",
+        "auto", "pixels", "auto")  # fmt: skip
+    checkpoint: Name | None = key("The checkpoint to map with; without it, the one that `[model]` names.",
+                                  "season", "", None)  # fmt: skip
+
+
+class Store(Table):
+    root: Annotated[Text, AfterValidator(checks.folder_or_bucket)] = key(
+        "Where everything is kept: a folder, or s3:// with bucket and prefix.", "austria-2021", "path or s3://"
+    )
+
+
+class Compute(Table):
+    workers: int = key("Processes that read, label and map; 0 means one a core.", 0, "processes", 0, ge=0, le=100000)
+    gpus_per_worker: Annotated[str | float, PlainValidator(checks.word_or_share("auto"))] = key(
+        "What each of them is given: `auto` (one where there are any), 0 (none), a share, or a whole number.",
+        "auto", "GPUs", "auto")  # fmt: skip
+    address: Annotated[str, AfterValidator(checks.cluster_address)] = key(
+        "The Ray cluster: empty for this machine, `auto` for the one it belongs to, or host:port.",
+        "ray://head:10001", "", "")  # fmt: skip
+
+
+class Settings(Table):
+    """All tables of a project file; those without `= Table()` must be there."""
+
+    region: Region
+    season: Season
+    imagery: Imagery = Imagery()
+    labels: Labels
+    patches: Patches = Patches()
+    model: Model = Model()
+    training: Training = Training()
+    map: Map = Map()
+    store: Store
+    compute: Compute = Compute()
+
+    @check("imagery")
+    @classmethod
+    def _periods_of_days(cls, imagery: Imagery, info: ValidationInfo) -> Imagery:
+        season = info.data.get("season")
+        if season and isinstance(imagery.periods, int) and imagery.periods > season.days:
+            raise refuse(f"is more than the {season.days} days of the season.", "Write a smaller number.", "periods")
+        return imagery
+
+    @check("patches")
+    @classmethod
+    def _whole_patches_in_a_tile(cls, patches: Patches, info: ValidationInfo) -> Patches:
+        region = info.data.get("region")
+        if region and region.tile % patches.size:
+            whole = max(region.tile // patches.size, 1) * patches.size
+            remedy = f"Write a [region] tile that is a multiple of it, for example {whole}."
+            raise refuse(f"does not divide a tile of {region.tile} pixels into whole patches.", remedy, "size")
+        return patches
+
+    @check("training")
+    @classmethod
+    def _even_batches(cls, training: Training) -> Training:
+        if training.batch % training.workers:
+            remedy = f"Write a multiple of {training.workers}."
+            raise refuse(f"does not split evenly among {training.workers} workers.", remedy, "batch")
+        return training
+
+    @check("training")
+    @classmethod
+    def _another_name_for_the_comparison(cls, training: Training, info: ValidationInfo) -> Training:
+        model = info.data.get("model")
+        if model and training.compare_single_date and model.name == SINGLE_DATE:
+            remedy = "Write another name in [model], or compare_single_date = false."
+            raise refuse(f"writes a checkpoint {SINGLE_DATE!r}, and so does [model].", remedy, "compare_single_date")
+        return training
+
+    @check("training")
+    @classmethod
+    def _something_to_compare(cls, training: Training, info: ValidationInfo) -> Training:
+        model = info.data.get("model")
+        if model and model.dates == "best" and training.compare_single_date:
+            remedy = "Write compare_single_date = false, or dates = 'all' in [model]."
+            raise refuse("compares a single date with itself: dates is 'best'.", remedy, "compare_single_date")
+        return training
+
+    @check("map")
+    @classmethod
+    def _halo_within_tile(cls, map: Map, info: ValidationInfo) -> Map:
+        region = info.data.get("region")
+        if region and isinstance(map.halo, int) and map.halo > region.tile:
+            raise refuse(f"is wider than a tile, {region.tile} pixels.", "Write for example: halo = 32.", "halo")
+        return map

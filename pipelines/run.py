@@ -1,0 +1,56 @@
+"""run: every verb in its order; what is finished is skipped by the verb itself."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from cluster.kept import kept
+from cluster.progress import Progress
+from pipelines.outcomes import disk_full, is_disk_full
+from pipelines.plan import Plan
+
+Verb = Callable[[Plan, Progress], dict[str, Any]]
+
+VERBS: Mapping[str, tuple[str, str]] = {
+    "ingest": ("pipelines.ingest", "ingest"),
+    "label": ("pipelines.label", "label"),
+    "patch": ("pipelines.patch", "patch"),
+    "train": ("pipelines.train", "train"),
+    "map": ("pipelines.map", "make_map"),
+    "validate": ("pipelines.validate", "validate"),
+    "publish": ("pipelines.publish", "publish"),
+}
+"""Verb -> module and function, imported when it is their turn: torch and GDAL are slow to load."""
+
+
+PREPARING = ("ingest", "label", "patch")
+LEARNING = ("train", "map", "validate", "publish")
+"""Verbs that share workers: Dask's, and Ray's."""
+
+ABOUT: Mapping[str, tuple[str, str]] = {
+    "plan": ("pipelines.show_plan", "show_plan"),
+    "run": ("pipelines.run", "run"),
+    "status": ("pipelines.status", "status"),
+}
+"""Commands about a run."""
+
+
+def run(plan: Plan, progress: Progress) -> dict[str, Any]:
+    """All of them; the result is the last one's."""
+    result: dict[str, Any] = {}
+    for verbs in (PREPARING, LEARNING):
+        with kept():
+            for name in verbs:
+                result = call(name, plan, progress)
+    return result
+
+
+def call(name: str, plan: Plan, progress: Progress) -> dict[str, Any]:
+    """What a command of the command line does with a plan, once its root is known to be of use."""
+    plan.root.check_readable() if name in ABOUT else plan.root.check_writable()
+    module, function = {**VERBS, **ABOUT}[name]
+    found: Verb = getattr(import_module(module), function)
+    try:
+        return found(plan, progress)
+    except OSError as error:
+        raise (disk_full(f"store root {plan.root.url}") if is_disk_full(error) else error) from error

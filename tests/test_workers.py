@@ -1,0 +1,118 @@
+"""Workers: every item once whatever dies, failures by their reason, and what is kept between stages."""
+
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from cluster.actors import Slots, each_on_actors
+from cluster.kept import kept
+from cluster.session import ray_session
+from cluster.tasks import dask_workers, each
+from cluster.training import Team, train_on_workers
+
+pytestmark = pytest.mark.slow
+
+
+def square(folder: Path, item: int) -> int:
+    """Kills its own process at item 5, once; item 7 always fails."""
+    mark = folder / "killed"
+    if item == 5 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), 9)
+    if item == 7:
+        raise ValueError("seven")
+    return item * item
+
+
+def start(folder: Path):
+    return partial(square, folder)
+
+
+def deadly(item: int) -> int:
+    if item == 2:
+        os.kill(os.getpid(), 9)
+    return item
+
+
+def start_deadly():
+    return deadly
+
+
+def post_twice(settings: str, team: Team) -> None:
+    team.post({"rank": team.rank, "size": team.size, "settings": settings})
+
+
+def resume_after_kill(folder: Path, team: Team) -> None:
+    """Dies once in the middle; the second life sees what the first had finished."""
+    done = folder / "done"
+    if not done.exists():
+        done.touch()
+        os.kill(os.getpid(), 9)
+    team.post({"resumed": True})
+
+
+def start_adding():
+    return lambda item: item + 1
+
+
+class Odd(Exception):
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+def raise_odd(item: int) -> None:
+    raise Odd("one", "two")
+
+
+def start_odd():
+    return raise_odd
+
+
+@pytest.fixture(scope="module")
+def ray():
+    with kept(), ray_session("", 2) as session:
+        yield session
+
+
+def test_dask_does_every_item_once_though_a_worker_dies(tmp_path):
+    with dask_workers(2) as workers:
+        found = dict(each(workers, partial(square, tmp_path), range(40)))
+    assert (tmp_path / "killed").exists(), "no worker was killed: the test tested nothing"
+    assert isinstance(found.pop(7), ValueError)
+    assert found == {i: i * i for i in range(40) if i != 7}
+
+
+def test_actors_do_every_item_once_though_one_dies(ray, tmp_path):
+    results = list(each_on_actors(ray, partial(start, tmp_path), range(40), Slots(actors=2, lease=3)))
+    assert (tmp_path / "killed").exists(), "no actor was killed: the test tested nothing"
+    assert len(results) == 40
+    found = dict(results)
+    assert isinstance(found.pop(7), ValueError)
+    assert found == {i: i * i for i in range(40) if i != 7}
+
+
+def test_an_item_that_kills_every_actor_is_given_up_and_the_others_are_done(ray):
+    found = dict(each_on_actors(ray, start_deadly, range(6), Slots(actors=2, lease=1)))
+    assert isinstance(found.pop(2), Exception)
+    assert found == {i: i for i in (0, 1, 3, 4, 5)}
+
+
+def test_more_actors_than_slots_are_slower_not_stuck(ray):
+    found = dict(each_on_actors(ray, start_adding, range(20), Slots(actors=5, lease=2)))
+    assert found == {i: i + 1 for i in range(20)}
+
+
+def test_an_error_that_cannot_travel_is_told_by_its_text(ray):
+    ((_, error),) = each_on_actors(ray, start_odd, [1], Slots(actors=1))
+    assert isinstance(error, RuntimeError) and "Odd: one and two" in str(error)
+
+
+def test_training_runs_on_every_worker_and_survives_a_death(ray, tmp_path):
+    posts: list = []
+    train_on_workers(ray, post_twice, "s", 2, 0, posts.append)
+    assert sorted(post["rank"] for post in posts) == [0, 1] and {post["size"] for post in posts} == {2}
+    again: list = []
+    train_on_workers(ray, resume_after_kill, tmp_path, 1, 0, again.append)
+    assert again == [{"resumed": True}]
