@@ -16,6 +16,9 @@ from cluster.kept import opened
 OBJECT_STORE_BYTES = 200 * 1024**2
 """Only small values travel through Ray, arrays go through stores: a small object store is enough."""
 
+FAREWELL = 5
+"""Seconds in which a cluster has to answer a goodbye; one that is gone would keep us for a minute and then kill us."""
+
 
 class ClusterUnreachable(Exception):
     """An address was given and no cluster answered there."""
@@ -38,14 +41,22 @@ def _connect(address: str, workers: int) -> Iterator[Any]:
     on_term = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**(_private(workers) if not address else _joined(address)))
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, on_term)  # Ray has put its own there, which ends without a word
     except ConnectionError as error:
         raise _unreachable(address, error) from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_term)  # Ray has put its own there, which ends without a word
     try:
         yield ray
     finally:
-        ray.shutdown()
+        _leave(ray)
+
+
+def _leave(ray: Any) -> None:
+    """End the connection, but do not wait for a cluster that is gone: a signal to a process group fells Ray's too."""
+    leaving = threading.Thread(target=ray.shutdown, daemon=True)
+    leaving.start()
+    leaving.join(FAREWELL)
 
 
 def _check_answers(address: str) -> None:

@@ -1,13 +1,16 @@
 """The command line: one command a verb, each taking a project file."""
 
+import os
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pipelines.exits import Exit, go
+from pipelines.exits import INTERRUPTED, Exit, go, say_lost
+from pipelines.supervision import supervised
 
 app = typer.Typer(
     name="furrow",
@@ -136,9 +139,15 @@ def _again(*words: str) -> str:
 
 
 def main() -> None:
+    supervised(_command, partial(say_lost, sys.argv[1:]), INTERRUPTED)
+
+
+def _command() -> None:
     try:
         app(standalone_mode=True)
     except Exit as leaving:
+        if leaving.status == INTERRUPTED:  # Ray's own goodbye at the exit may wait for processes that the signal felled
+            os._exit(leaving.status)
         sys.exit(leaving.status)
 
 

@@ -2,10 +2,9 @@
 
 import errno
 import json
-import signal
+import shlex
 import sys
-from collections.abc import Callable
-from types import FrameType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from catalogs.errors import BadInput
@@ -33,15 +32,23 @@ def go(work: Callable[[Progress], dict[str, Any]], as_json: bool, again: str) ->
 
     `again` is the command that goes on after an interruption.
     """
-    signal.signal(signal.SIGTERM, _like_ctrl_c)
     progress = progress_for(sys.stderr, as_json)
     try:
         progress.result(work(progress))
     except KeyboardInterrupt:
-        _say(as_json, INTERRUPTED, f"stopped. What was finished is kept; to go on: {again}")
+        _say(as_json, INTERRUPTED, f"stopped. {_go_on(again)}")
     except Exception as error:
         status, *lines = _explained(error, again)
         _say(as_json, status, *lines)
+
+
+def say_lost(words: Sequence[str], what: str, status: int) -> None:
+    """What became of a command, given by its words, that could not say it itself."""
+    _tell("--json" in words, status, f"{what}. {_go_on(shlex.join(['furrow', *words]))}")
+
+
+def _go_on(again: str) -> str:
+    return f"What was finished is kept; to go on: {again}"
 
 
 def _explained(error: Exception, again: str) -> tuple[Any, ...]:
@@ -62,12 +69,12 @@ def _explained(error: Exception, again: str) -> tuple[Any, ...]:
 
 
 def _say(as_json: bool, status: int, *lines: str) -> None:
+    _tell(as_json, status, *lines)
+    raise Exit(status)
+
+
+def _tell(as_json: bool, status: int, *lines: str) -> None:
     if as_json:
         print(json.dumps({"event": "error", "status": status, "text": list(lines)}), flush=True)
     else:
         print("furrow: " + "\n  ".join(["cannot go on"] * (len(lines) > 1) + list(lines)), file=sys.stderr, flush=True)
-    raise Exit(status)
-
-
-def _like_ctrl_c(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -1,0 +1,91 @@
+"""A small parent process that answers Ctrl-C and SIGTERM while the work, in a child, may be deep in a library.
+
+Ray takes over SIGTERM while it starts, imports swallow KeyboardInterrupt, and a signal to the whole process group fells
+Ray's own processes, after which a goodbye to them may never return. The parent loads none of that.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+GRACE = 10
+"""Seconds that work has to stop in order; killing it loses no more than what a killed machine would."""
+
+STOP = signal.SIGUSR1
+"""How the parent tells the child, which is deaf to the signals that a terminal sends to the whole group."""
+
+PR_SET_PDEATHSIG = 1
+"""Linux's prctl(2): the signal that a process gets when its parent dies."""
+
+
+def supervised(work: Callable[[], None], on_lost: Callable[[str, int], None], interrupted: int) -> None:
+    """Run `work` in a child, which is to leave with `interrupted` if it is told to stop.
+
+    Returns in the child only. The parent leaves with the child's status, or with `interrupted` when it was asked to
+    stop; where the child could not say how it ended, `on_lost` is told what happened.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        _be_child_of(parent)
+        work()
+        return
+    status, asked = _attend(child)
+    code = os.waitstatus_to_exitcode(status)
+    if asked and code != interrupted:
+        code = interrupted
+        on_lost("stopped", code)
+    elif code < 0:
+        number, code = -code, 128 - code
+        on_lost(f"its process was ended by {signal.Signals(number).name}{_why(number)}", code)
+    sys.exit(code)
+
+
+def _be_child_of(parent: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we asked to be told
+        os._exit(1)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _leave_it_to_the_parent)  # a handler, not SIG_IGN, which our children would inherit
+    signal.signal(STOP, _stop)
+
+
+def _attend(child: int) -> tuple[int, bool]:
+    """Wait for the child; returns its status and whether it was asked to stop."""
+    asked = 0
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked += 1
+        os.kill(child, STOP if asked == 1 else signal.SIGKILL)
+        signal.alarm(GRACE)
+
+    def overdue(number: int, frame: FrameType | None) -> None:
+        os.kill(child, signal.SIGKILL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stop)
+    signal.signal(signal.SIGALRM, overdue)
+    _, status = os.waitpid(child, 0)
+    signal.alarm(0)
+    return status, asked > 0
+
+
+def _why(number: int) -> str:
+    return ", as happens when memory runs out" if number == signal.SIGKILL else ""
+
+
+def _leave_it_to_the_parent(number: int, frame: FrameType | None) -> None:
+    """The parent has heard it too, or is the one it was meant for."""
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
