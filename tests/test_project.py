@@ -160,6 +160,8 @@ def test_the_example_of_every_key_is_right(name: str) -> None:
         changes["region.bbox"] = None
     if name == "imagery.catalog":
         changes["imagery.provider"] = "local"
+    if name in ("imagery.temperatures", "imagery.degree_days"):
+        changes |= {"imagery.time": "thermal", "imagery.periods": 24, "imagery.temperatures": "temperatures.csv"}
     parse_project(changed(template(), changes), HERE)
 
 

@@ -81,6 +81,14 @@ def file_or_address(text: str) -> str:
     return web_address(text) if is_address(text) else text
 
 
+def host_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of hosts on the internet, or of this machine; an address in numbers is no name that can be trusted."""
+    for name in names:
+        if not re.fullmatch(r"localhost|127\.0\.0\.1|([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}", name):
+            raise refuse(f"has {shown(name)}, which is no name of a host.", "Write for example: 'data.example.org'.")
+    return names
+
+
 def folder_or_bucket(text: str) -> str:
     if text.startswith("s3:") and not S3.fullmatch(text):
         raise refuse("is not s3:// with a bucket and a prefix.", "Write for example: root = 's3://my-bucket/austria'.")
@@ -118,6 +126,8 @@ def _unfit(name: str) -> str:
         return "is in degrees, not in metres." if crs.is_geographic else "is not a map projection."
     if any(axis.unit_conversion_factor != 1 for axis in crs.axis_info[:2]):
         return f"is in {crs.axis_info[0].unit_name}, not in metres."
+    if crs.to_epsg() is None:
+        return "has no EPSG code, which the readers of scenes need."
     if name in WEB_MERCATOR:
         return "has metres that are not metres on the ground (two for one at 60 degrees north)."
     return ""

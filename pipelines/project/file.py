@@ -35,8 +35,12 @@ class Project(Settings):
 
     @property
     def catalog(self) -> str | None:
-        """The catalog.json, the address of a STAC API, or None for the provider's own."""
+        """A catalogue in files, the address of a STAC API, or None for the provider's own."""
         return self._absolute(self.imagery.catalog) if self.imagery.catalog else None
+
+    @property
+    def temperatures(self) -> Path | None:
+        return Path(self._absolute(self.imagery.temperatures)) if self.imagery.temperatures else None
 
     @property
     def labels_file(self) -> str:

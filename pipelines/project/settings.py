@@ -3,33 +3,19 @@
 import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo
+from pydantic import AfterValidator, PlainValidator, ValidationInfo
 from pydantic import field_validator as check
 
 import pipelines.project.checks as checks
 from pipelines.project.errors import refuse
+from pipelines.project.imagery import Imagery
+from pipelines.project.tables import Name, Seed, Share, Table, Text, key
 
 MOST_DAYS = 400
 """The longest season: a year and a month to see a winter crop from sowing to harvest."""
 
 SINGLE_DATE = "single-date"
 """The checkpoint of the network that is trained for comparison."""
-
-Text = Annotated[str, AfterValidator(checks.printable)]
-Name = Annotated[str, AfterValidator(checks.plain_name)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-def key(meaning: str, example: Any, unit: str = "", default: Any = ..., **limits: Any) -> Any:
-    """A key of the project file; docs/project-file.md and the error messages repeat what is said of it here."""
-    return Field(default, description=meaning, examples=[example], json_schema_extra={"unit": unit}, **limits)
-
-
-class Table(BaseModel):
-    """A table of the project file: nothing unknown, nothing of another type, nothing changed later."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True)
 
 
 class Region(Table):
@@ -78,34 +64,6 @@ class Season(Table):
     @property
     def days(self) -> int:
         return (self.end - self.start).days + 1
-
-
-class Imagery(Table):
-    provider: Literal["earth-search", "local"] = key(
-        "Where scenes are searched: `earth-search` (Element 84's catalogue of the open archive) or `local` "
-        "(a STAC catalogue in files).", "earth-search", "", "earth-search")  # fmt: skip
-    collection: Text = key("The STAC collection.", "sentinel-2-l2a", "", "sentinel-2-l2a", max_length=100)
-    catalog: Text | None = key(
-        "With `local`, and always then: the catalog.json. With `earth-search`: the address of another STAC API "
-        "with the same items, such as a mirror.", "archive/catalog.json", "path or https address", None)  # fmt: skip
-    max_cloud: float = key("Scenes with more cloud than this are not read.", 80.0, "percent", 80.0, ge=0, le=100)
-    periods: Annotated[str | int, PlainValidator(checks.word_or_whole(("month", "dekad"), 1, 73))] = key(
-        "What the season is cut into, one image each: `month`, `dekad` (days 1-10, 11-20, 21-end), or a number of "
-        "equal parts from 1 to 73.", "month", "", "month")  # fmt: skip
-    bad_scene: Literal["skip", "stop"] = key(
-        "What a scene that cannot be read does: `skip` counts it and goes on, `stop` ends the run.",
-        "skip", "", "skip")  # fmt: skip
-
-    @check("catalog")
-    @classmethod
-    def _fits_provider(cls, catalog: str | None, info: ValidationInfo) -> str | None:
-        provider = info.data.get("provider")
-        if provider == "local" and (catalog is None or checks.is_address(catalog)):
-            why = "is missing, and provider 'local' needs it." if catalog is None else "is an address, not a file."
-            raise refuse(why, "Write the path of a catalog.json, or provider = 'earth-search'.")
-        if provider == "earth-search" and catalog is not None:
-            return checks.web_address(catalog)
-        return catalog
 
 
 class Labels(Table):
