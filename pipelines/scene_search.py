@@ -1,18 +1,31 @@
 """Which scenes a run reads: searched once, chosen, and frozen in the root."""
 
+import os
+import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from catalogs import cube
 from catalogs.errors import BadInput
-from catalogs.providers import provider_of
-from catalogs.scenes import SceneList, choose_scenes
-from catalogs.search import search_api, search_folder
+from catalogs.scenes import SceneList
+from catalogs.stac.access import Access
+from catalogs.stac.archive import search_archive
+from catalogs.stac.choosing import choose_scenes
+from catalogs.stac.items import Item
+from catalogs.stac.providers import provider_of
+from catalogs.stac.wanted import Wanted
 from cluster.progress import Progress
 from pipelines.plan import Plan
 
 SCENES = "scenes.json"
+
+TOKEN_SERVICE = "FURROW_SAS_URL"
+"""The token service of a mirror of the Planetary Computer's storage."""
+
+SAY_EVERY = 10.0
+"""Seconds between two lines of a long search."""
 
 
 def find_scenes(plan: Plan, progress: Progress) -> SceneList:
@@ -28,7 +41,7 @@ def find_scenes(plan: Plan, progress: Progress) -> SceneList:
                 "was searched for another region, season or imagery than the project's.",
                 "Choose another [store] root, or remove the scene list and cube.zarr to start anew.",
             )
-    found = search_scenes(plan)
+    found = search_scenes(plan, progress)
     if not found.scenes:
         raise _no_scenes(plan, found)
     plan.root.write(SCENES, found.encode(search))
@@ -36,15 +49,36 @@ def find_scenes(plan: Plan, progress: Progress) -> SceneList:
     return found
 
 
-def search_scenes(plan: Plan) -> SceneList:
+def search_scenes(plan: Plan, progress: Progress) -> SceneList:
     imagery, season = plan.project.imagery, plan.project.season
     provider = provider_of(imagery.provider, imagery.collection)
-    if provider.url is None:
-        items = search_folder(Path(str(plan.project.catalog)), imagery.collection, season.start, season.end)
-    else:
-        address = plan.project.catalog or provider.url
-        items = search_api(provider, address, imagery.collection, plan.region_lonlat, season.start, season.end)
-    return choose_scenes(items, provider, plan.region_lonlat, imagery.max_cloud)
+    wanted = Wanted(
+        imagery.collection, plan.region_lonlat, season.start, season.end, imagery.max_cloud, of_server=_is_api(plan)
+    )
+    return choose_scenes(_items(plan, wanted, progress), provider, wanted)
+
+
+def _items(plan: Plan, wanted: Wanted, progress: Progress) -> Iterable[Item]:
+    imagery = plan.project.imagery
+    provider = provider_of(imagery.provider, imagery.collection)
+    if not _is_api(plan):
+        return search_archive(provider, Path(str(plan.project.catalog)), wanted, imagery.hosts)
+    from catalogs.stac.search import search_api  # here, so that a catalogue in files need not load it
+
+    address = plan.project.catalog or str(provider.url)
+    return search_api(provider, address, wanted, imagery.hosts, on_page=_Teller(progress))
+
+
+class _Teller:
+    """Shows that a long search lives."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.spoke = progress, time.monotonic()
+
+    def __call__(self, count: int) -> None:
+        if time.monotonic() - self.spoke >= SAY_EVERY:
+            self.spoke = time.monotonic()
+            self.progress.say(f"scenes: {count} found so far")
 
 
 def describe_search(plan: Plan) -> dict[str, Any]:
@@ -59,10 +93,17 @@ def describe_search(plan: Plan) -> dict[str, Any]:
     }
 
 
-def catalogue_folder(plan: Plan) -> Path | None:
-    """Where a static catalogue's relative links start; None for an API, whose links are whole."""
-    is_local = provider_of(plan.project.imagery.provider, plan.project.imagery.collection).url is None
-    return Path(str(plan.project.catalog)).parent.resolve() if is_local else None
+def access_of(plan: Plan) -> Access:
+    """How the run's workers come to the scenes' pixels."""
+    imagery = plan.project.imagery
+    provider = provider_of(imagery.provider, imagery.collection)
+    tokens = os.environ.get(TOKEN_SERVICE) if provider.credentials == "sas" else None
+    folder = None if _is_api(plan) else Path(str(plan.project.catalog)).parent.resolve()
+    return Access(imagery.provider, imagery.collection, folder, imagery.hosts, tokens)
+
+
+def _is_api(plan: Plan) -> bool:
+    return plan.project.catalog is None or "://" in plan.project.catalog
 
 
 def _no_scenes(plan: Plan, found: SceneList) -> BadInput:
@@ -72,5 +113,5 @@ def _no_scenes(plan: Plan, found: SceneList) -> BadInput:
     return BadInput(
         f"region {plan.project.region.name!r}, {season.start} to {season.end}",
         f"no scene is left to read there and then ({why}).",
-        "Check the region's outline, the season, and [imagery] catalog and max_cloud.",
+        "Check the region's outline, the season, and [imagery] provider, catalog and max_cloud.",
     )

@@ -1,26 +1,27 @@
-"""Scenes from real catalogue items: offsets, duplicates, halves, and links that are not to be trusted."""
+"""Choosing scenes: duplicates, halves, reasons, odd items, and a list that stays as it is."""
 
 import copy
 import json
+import math
 from datetime import date
-from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from shapely import box
-from shapely.geometry import mapping, shape
+from shapely.geometry import mapping
 
-from catalogs.errors import BadInput
 from catalogs.periods import split_season
-from catalogs.providers import PROVIDERS, check_href
-from catalogs.radiometry import earth_search_offset
-from catalogs.scenes import SceneList, choose_scenes, epsg_of
+from catalogs.scenes import SceneList
+from catalogs.stac.choosing import STRAYS, choose_scenes
+from catalogs.stac.items import baseline_of, epsg_of, tile_of
+from catalogs.stac.providers import provider_of
+from catalogs.stac.wanted import Wanted
 
-REAL = Path(__file__).parents[2] / "shared" / "data" / "stac"
-ITEM = REAL / "earthsearch_v1_item_sentinel-2-l2a_S2B_20EPT_20250731_0_L2A.json"
-EARTH_SEARCH = PROVIDERS["earth-search"]
+EARTH_SEARCH = provider_of("earth-search", "sentinel-2-l2a")
 HERE = box(15.2, 47.2, 15.4, 47.4)
-
-needs_real = pytest.mark.skipif(not ITEM.exists(), reason=f"the recorded item {ITEM.name} is not here")
+TILE = box(15, 47, 16.45, 48)
+"""About as large as a tile."""
 
 
 def as_read(ground):
@@ -30,6 +31,10 @@ def as_read(ground):
 
 @pytest.fixture
 def item():
+    return an_item()
+
+
+def an_item():
     properties = {
         "datetime": "2021-06-01T10:00:00Z",
         "platform": "sentinel-2b",
@@ -52,42 +57,68 @@ def changed(item, name, ground=None, **properties):
     return other | ({"geometry": as_read(ground)} if ground else {})
 
 
-def choose(*items, region=HERE, max_cloud=80):
-    return choose_scenes(items, EARTH_SEARCH, region, max_cloud)
+def choose(*items, region=HERE, max_cloud=80, **how):
+    wanted = Wanted("sentinel-2-l2a", region, date(2021, 3, 1), date(2021, 10, 31), max_cloud, **how)
+    return choose_scenes(items, EARTH_SEARCH, wanted)
 
 
-@needs_real
-def test_the_real_items_offset_is_decided_by_its_flag_not_by_its_listed_offset():
-    real = json.loads(ITEM.read_text())
-    assert real["assets"]["red"]["raster:bands"][0]["offset"] == -0.1
-    assert earth_search_offset(real["properties"]) == 0
-    assert earth_search_offset(real["properties"] | {"earthsearch:boa_offset_applied": False}) == 1000
-    found = choose_scenes([real], EARTH_SEARCH, shape(real["geometry"]), 100)
-    assert found.scenes[0].epsg == 32720
-    assert found.scenes[0].hrefs["B08"].endswith("B08.tif") and found.scenes[0].hrefs["B8A"].endswith("B8A.tif")
-    assert all(check_href(EARTH_SEARCH, href) for href in found.scenes[0].hrefs.values())
-
-
-@pytest.mark.parametrize(
-    ("flag", "baseline", "offset"),
-    [(True, "05.11", 0), (False, "05.11", 1000), (False, "04.00", 1000), (False, "02.14", 0), (False, "03.01", 0)],
-)
-def test_offset_rule(flag, baseline, offset):
-    listed = {"earthsearch:boa_offset_applied": flag, "s2:processing_baseline": baseline}
-    assert earth_search_offset(listed) == offset
+def names(found):
+    return {scene.id for scene in found.scenes}
 
 
 def test_a_reprocessed_scene_counts_once_and_the_newest_baseline_is_kept(item):
     take = item["properties"]["s2:datatake_id"].replace("N05.00", "N05.10")
     newer = changed(item, "b", **{"s2:processing_baseline": "05.10", "s2:datatake_id": take})
-    found = choose(item, newer)
-    assert [scene.id for scene in found.scenes] == ["b"]
-    assert found.left_out == (("a", "was processed again as b"),)
+    for items in ((item, newer), (newer, item)):
+        found = choose(*items)
+        assert names(found) == {"b"}
+        assert found.left_out == (("a", "was processed again as b"),)
+
+
+def test_of_one_baseline_the_latest_generation_is_kept(item):
+    newer = changed(item, "b", **{"s2:generation_time": "2023-06-01T14:00:00.123Z"})
+    newest = changed(item, "A", **{"s2:generation_time": "2023-06-01T14:00:01Z"})
+    assert names(choose(newest, item, newer)) == {"A"}
+
+
+def test_the_planetary_computers_spelling_makes_no_second_observation(item):
+    other = changed(item, "b", **{"platform": "Sentinel-2B", "s2:mgrs_tile": "33UXP", "grid:code": None})
+    assert len(choose(item, other).scenes) == 1
+
+
+def test_an_item_that_two_pages_list_is_read_once(item):
+    assert choose(item, item).left_out == () and len(choose(item, item).scenes) == 1
 
 
 def test_both_halves_of_a_split_datatake_are_kept(item):
     west, east = changed(item, "w", box(15, 47, 15.55, 48)), changed(item, "e", box(15.45, 47, 16, 48))
-    assert {scene.id for scene in choose(west, east, region=box(15.4, 47, 15.6, 48)).scenes} == {"w", "e"}
+    assert names(choose(west, east, region=box(15.4, 47, 15.6, 48))) == {"w", "e"}
+
+
+def test_a_whole_product_replaces_the_halves_of_an_older_baseline(item):
+    halves = [changed(item, "w", box(15, 47, 15.55, 48)), changed(item, "e", box(15.45, 47, 16, 48))]
+    whole = changed(item, "whole", **{"s2:processing_baseline": "05.10"})
+    found = choose(*halves, whole, region=box(15.4, 47, 15.6, 48))
+    assert names(found) == {"whole"} and {name for name, _ in found.left_out} == {"w", "e"}
+
+
+def strip(start):
+    return f"S2B_OPER_MSI_L2A_DS_2BPS_20210601T140000_S{start}_N05.00"
+
+
+def test_halves_are_kept_where_both_claim_the_whole_tile(item):
+    half = "s2:nodata_pixel_percentage"
+    west = changed(item, "w", TILE, **{half: 40, "s2:datastrip_id": strip("20210601T100500")})
+    east = changed(item, "e", TILE, **{half: 62, "s2:datastrip_id": strip("20210601T100530")})
+    again = changed(west, "w2", **{"s2:processing_baseline": "05.10", "s2:datastrip_id": strip("20210601T100501")})
+    assert names(choose(west, east)) == {"w", "e"}
+    assert names(choose(west, east, again)) == {"w2", "e"}
+
+
+def test_a_whole_tile_made_again_is_no_half(item):
+    first = changed(item, "a", TILE, **{"s2:nodata_pixel_percentage": 0, "s2:datastrip_id": strip("20210601T100500")})
+    again = changed(first, "b", **{"s2:datastrip_id": strip("20210601T100530")})
+    assert names(choose(first, again)) == {"b"}
 
 
 def test_scenes_are_left_out_with_a_reason(item):
@@ -96,41 +127,93 @@ def test_scenes_are_left_out_with_a_reason(item):
         changed(item, "cloudy", **{"eo:cloud_cover": 93}),
         changed(item, "empty", **{"s2:nodata_pixel_percentage": 100}),
         {**item, "id": "lacking", "assets": {}},
+        changed(item, "placeless", **{"proj:epsg": None}),
     )
     reasons = dict(found.left_out)
     assert not found.scenes
     assert reasons["far"] == "misses the region" and reasons["empty"] == "is empty"
     assert "93 %" in reasons["cloudy"] and reasons["lacking"].startswith("lacks blue")
+    assert reasons["placeless"] == "names no CRS"
+
+
+def test_what_a_server_was_not_asked_for_is_told_in_one_line(item):
+    late, early = (
+        changed(item, "l", datetime="2021-11-01T00:00:00Z"),
+        changed(item, "e", datetime="2021-02-28T23:59:59Z"),
+    )
+    far, other = changed(item, "f", box(3, 3, 4, 4)), item | {"id": "o", "collection": "sentinel-2-l1c"}
+    found = choose(item, late, early, far, other, of_server=True)
+    assert names(found) == {"a"}
+    ((name, reason),) = found.left_out
+    assert name == STRAYS and "2 outside the season" in reason
+    assert "1 of other collections" in reason and "1 outside the region's box" in reason
+
+
+def test_the_last_moment_of_the_season_belongs_to_it(item):
+    assert names(choose(changed(item, "l", datetime="2021-10-31T23:59:59.9Z"))) == {"l"}
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(
+    where=st.sampled_from(["id", "properties", "assets", "geometry", "collection"])
+    | st.sampled_from(["datetime", "platform", "proj:epsg", "proj:code", "grid:code", "eo:cloud_cover", "statistics",
+                       "s2:processing_baseline", "s2:datatake_id", "s2:generation_time", "s2:nodata_pixel_percentage"]),
+    value=ODD,
+)  # fmt: skip
+def test_one_odd_item_never_costs_the_others(where, value):
+    good = an_item()
+    odd = changed(good, "odd")
+    (odd if where in odd else odd["properties"])[where] = value
+    assert "a" in names(choose(good | {"properties": good["properties"] | {"grid:code": "MGRS-33UWP"}}, odd))
 
 
 def test_the_list_survives_writing_and_its_identity_ignores_links(item):
-    found = choose(item, changed(item, "b", **{"s2:datatake_id": "other_N05.00"}))
+    unknown = changed(item, "b", **{"s2:datatake_id": "other_N05.00", "eo:cloud_cover": None, "grid:code": None})
+    found = choose(item, unknown)
     again, search = SceneList.decode(found.encode({"what": 1}))
     assert again == found and search == {"what": 1}
+    assert [math.isnan(scene.cloud) for scene in again.scenes] == [False, True]
     moved = copy.deepcopy(item)
     moved["assets"]["red"]["href"] = "https://elsewhere/red.tif"
     assert choose(moved).identity == choose(item).identity != found.identity
 
 
-def test_both_projection_fields_are_understood():
-    assert epsg_of({"proj:epsg": 32633}) == epsg_of({"proj:code": "EPSG:32633"}) == 32633
+@pytest.mark.parametrize(
+    ("whole", "asset"),
+    [
+        ({"proj:epsg": 32633}, {}),
+        ({"proj:code": "EPSG:32633"}, {}),
+        ({}, {"proj:code": "EPSG:32633"}),
+        ({}, {"proj:epsg": 32633}),
+        ({"proj:epsg": None, "proj:code": None}, {"proj:code": "epsg:32633"}),
+        ({"proj:code": "http://www.opengis.net/def/crs/EPSG/0/32633"}, {}),
+        ({"proj:code": "urn:ogc:def:crs:EPSG::32633"}, {}),
+        ({"proj:code": "EPSG:4326"}, {"proj:code": "EPSG:32633"}),
+    ],
+)
+def test_all_projection_fields_are_understood(whole, asset):
+    assert epsg_of({"properties": whole, "assets": {"a": asset, "b": asset}}, "ab") == 32633
 
 
 @pytest.mark.parametrize(
-    "href",
-    [
-        "/etc/passwd",
-        "file:///etc/passwd",
-        "/vsicurl/https://sentinel-cogs.s3.us-west-2.amazonaws.com/x.tif",
-        "http://169.254.169.254/latest/meta-data",
-        "https://sentinel-cogs.s3.us-west-2.amazonaws.com.evil.example/x.tif",
-        "https://evil.example/?sentinel-cogs.s3.us-west-2.amazonaws.com",
-        "s3://sentinel-cogs/x.tif",
-    ],
-)
-def test_links_to_anywhere_else_are_refused(href):
-    with pytest.raises(BadInput, match="does not point to"):
-        check_href(EARTH_SEARCH, href)
+    ("told", "tile"),
+    [({"grid:code": "MGRS-7HFE"}, "07HFE"), ({"s2:mgrs_tile": "33UXP"}, "33UXP"), ({}, ""),
+     ({"mgrs:utm_zone": 7, "mgrs:latitude_band": "H", "mgrs:grid_square": "FE"}, "07HFE")],
+)  # fmt: skip
+def test_tiles_are_written_in_one_way(told, tile):
+    assert tile_of({"id": "x", "properties": told}) == tile
+
+
+def test_baselines_are_numbers():
+    assert baseline_of({"properties": {"s2:processing_baseline": "05.10"}}) == (5, 10)
+    assert baseline_of({"properties": {"processing:version": "05.09"}}) < (5, 10)
+    assert baseline_of({"properties": {}}) == ()
 
 
 def test_periods_partition_the_season():
