@@ -1,4 +1,4 @@
-"""The season's regular time axis: half-open periods of days."""
+"""The season's time axis: half-open periods of days."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -6,13 +6,18 @@ from datetime import UTC, date, datetime, time, timedelta
 
 @dataclass(frozen=True, order=True)
 class Period:
-    """Days from `start` up to but not including `end`, UTC."""
+    """Days from `start` up to but not including `end`, UTC; of thermal time also none (`end` is `start` then)."""
 
     start: date
     end: date
 
     def __str__(self) -> str:
-        return f"{self.start}/{self.end - timedelta(days=1)}"
+        return f"{self.start}/{self.last or 'none'}"
+
+    @property
+    def last(self) -> date | None:
+        """The last day, if there are any."""
+        return self.end - timedelta(days=1) if self.end > self.start else None
 
     def holds(self, moment: datetime) -> bool:
         return _midnight(self.start) <= moment < _midnight(self.end)
