@@ -34,7 +34,7 @@ def cube_units(tiles: Sequence[Tile], periods: Sequence[Period]) -> Iterator[Cub
     return (CubeUnit(period, tile) for tile in tiles for period in range(len(periods)))
 
 
-def cube_layouts(grid: Grid, periods: int) -> dict[str, Layout]:
+def cube_layouts(grid: Grid, periods: int, composite: str) -> dict[str, Layout]:
     chunk = chunk_side(grid.side)
     return {
         "reflectance": Layout(
@@ -45,7 +45,7 @@ def cube_layouts(grid: Grid, periods: int) -> dict[str, Layout]:
             chunk=(1, len(BANDS), chunk, chunk),
             fill=0,
             attributes={
-                "long_name": "surface reflectance x 10000, median of clear observations; 0 = no data",
+                "long_name": f"surface reflectance x 10000, {composite}; 0 = no data",
                 "units": "1e-4",
                 "grid_mapping": "spatial_ref",
             },

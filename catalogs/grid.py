@@ -1,6 +1,6 @@
 """Where pixels are: tiles on a global lattice, and the part of it that covers a region."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil, floor
 
@@ -116,3 +116,11 @@ class Grid:
     @property
     def _top(self) -> int:
         return -self.first.row * self.side * self.resolution
+
+
+def squares(tiles: Iterable[Tile], side: int) -> list[list[Tile]]:
+    """Tiles by the square of `side` times `side` of them on the lattice that they lie in."""
+    found: dict[tuple[int, int], list[Tile]] = {}
+    for tile in tiles:
+        found.setdefault((tile.row // side, tile.col // side), []).append(tile)
+    return list(found.values())

@@ -2,8 +2,9 @@
 
 import copy
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -35,7 +36,10 @@ class _Lease:
 @dataclass
 class _Pool:
     make: Callable[[], Any]
-    waiting: deque[_Lease]
+    fresh: Iterator[_Lease]
+    """Leases that nobody has had yet, made as they are asked for."""
+    waiting: deque[_Lease] = field(default_factory=deque)
+    """Those at the head of the queue, and those taken back from the dead."""
     starting: dict[Any, Any] = field(default_factory=dict)
     running: dict[Any, tuple[Any, _Lease]] = field(default_factory=dict)
     lives: int = LIVES
@@ -46,8 +50,15 @@ class _Pool:
         actor = self.make()
         self.starting[actor.ready.remote()] = actor
 
+    def has_more(self, count: int = 1) -> bool:
+        """Whether as many leases wait."""
+        self.waiting.extend(islice(self.fresh, max(count - len(self.waiting), 0)))
+        return len(self.waiting) >= count
+
     def fill(self, actor: Any, count: int) -> None:
-        for _ in range(min(count, len(self.waiting))):
+        for _ in range(count):
+            if not self.has_more():
+                return
             lease = self.waiting.popleft()
             self.running[actor.work.remote(lease.items)] = (actor, lease)
 
@@ -61,7 +72,7 @@ class _Pool:
 
 
 def each_on_actors(
-    ray: Any, start: Callable[[], Callable[[Item], Any]], items: Sequence[Item], slots: Slots
+    ray: Any, start: Callable[[], Callable[[Item], Any]], items: Iterable[Item], slots: Slots
 ) -> Iterator[tuple[Item, Any]]:
     """Apply a worker to every item, in any order, and yield each item with its result or exception.
 
@@ -71,11 +82,11 @@ def each_on_actors(
     The plain twin, which needs no cluster, is `work = start(); ((item, work(item)) for item in items)`.
     """
     remote = ray.remote(_Worker).options(num_cpus=slots.cpus, num_gpus=slots.gpus, max_restarts=0)
-    leases = (_Lease(list(items[i : i + slots.lease])) for i in range(0, len(items), slots.lease))
-    pool = _Pool(lambda: remote.remote(start), deque(leases))
-    for _ in range(min(slots.actors, len(pool.waiting))):
-        pool.start()
-    while pool.running or pool.waiting:
+    pool = _Pool(lambda: remote.remote(start), _leases(iter(items), slots.lease))
+    for number in range(1, slots.actors + 1):
+        if pool.has_more(number):
+            pool.start()
+    while pool.running or pool.has_more():
         (reference,), _ = ray.wait([*pool.running, *pool.starting], num_returns=1)
         if reference in pool.starting:
             actor = pool.starting.pop(reference)
@@ -100,6 +111,11 @@ def each_on_actors(
         del pool.running[reference]
         pool.fill(actor, 1)
         yield from zip(lease.items, results, strict=True)
+
+
+def _leases(items: Iterator[Any], size: int) -> Iterator[_Lease]:
+    while some := list(islice(items, size)):
+        yield _Lease(some)
 
 
 class _Worker:

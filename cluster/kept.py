@@ -16,7 +16,10 @@ _shelves: list[_Shelf] = []
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Within it, what `opened` opens stays open until the end."""
+    """Within it, what `opened` opens stays open until the end; within another one it changes nothing."""
+    if _shelves:
+        yield
+        return
     with _Shelf() as shelf:
         _shelves.append(shelf)
         try:

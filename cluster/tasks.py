@@ -39,7 +39,7 @@ def _start(count: int) -> Iterator[Any]:
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # None would ask for a port that others may have, and warn
             silence_logs=50,
         ) as machines,
         Client(machines) as client,

@@ -19,8 +19,8 @@ from catalogs.region import outside_region
 from catalogs.root import Root
 from catalogs.stores import Store, spatial_coordinates, write_shard
 from catalogs.taxonomy import BACKGROUND, IGNORE, ten_crops
+from cluster.items import item_workers
 from cluster.progress import Progress
-from cluster.tasks import dask_workers, each
 from pipelines.download import local_copy
 from pipelines.outcomes import Outcomes
 from pipelines.plan import Plan
@@ -56,8 +56,8 @@ def label(plan: Plan, progress: Progress) -> dict[str, Any]:
     outcomes = Outcomes(store)
     with progress.stage("label", len(plan.tiles), "tiles", already=len(plan.tiles) - len(todo)) as bar:
         if todo:
-            with dask_workers(plan.workers) as workers:
-                for tile, outcome in each(workers, partial(label_tile, job), todo):
+            with item_workers(plan.project.compute.address, plan.workers) as each:
+                for tile, outcome in each(partial(label_tile, job), todo):
                     outcomes.add(str(tile), outcome)
                     bar.advance()
     outcomes.check()

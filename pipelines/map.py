@@ -52,8 +52,7 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     check_cube(plan, card)
     check_classes(card)
     load_predictor(state, card)  # what does not fit together is told here, before a store is begun
-    if not plan.project.compute.address:
-        plan.check_memory(plan.map_bytes)
+    plan.check_memory(plan.map_bytes)
     store = Store(plan.root, crops.MAP)
     if store.description() is None:
         plan.root.remove(ITEM)  # what it describes is about to be made anew

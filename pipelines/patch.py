@@ -29,8 +29,8 @@ from catalogs.patches import (
 from catalogs.root import Root
 from catalogs.stores import Store, write_shard
 from catalogs.taxonomy import IGNORE, ten_crops
+from cluster.items import Each, item_workers
 from cluster.progress import Progress
-from cluster.tasks import dask_workers, each
 from models.normalisation import moments
 from pipelines.outcomes import Outcomes
 from pipelines.plan import Plan
@@ -54,8 +54,8 @@ def patch(plan: Plan, progress: Progress) -> dict[str, Any]:
     store = Store(plan.root, patch_store.NAME)
     job = Cutting(plan.root, plan.grid, plan.project.patches)
     if store.description() is None:
-        with dask_workers(plan.workers) as workers:
-            _choose(plan, progress, job, workers)
+        with item_workers(plan.project.compute.address, plan.workers) as each:
+            _choose(plan, progress, job, each)
     patches = patch_store.patches_of(read_index(plan.root))
     layouts = patch_layouts(len(patches), len(plan.periods), plan.project.patches.size)
     store.begin(layouts, {}, description, {"title": f"Training patches of {plan.project.region.name}"})
@@ -107,11 +107,11 @@ def describe_patches(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _choose(plan: Plan, progress: Progress, job: Cutting, workers: Any) -> None:
+def _choose(plan: Plan, progress: Progress, job: Cutting, each: Each) -> None:
     candidates: list[Candidate] = []
     outcomes = Outcomes(Store(plan.root, patch_store.NAME))
     with progress.stage("choose", len(plan.tiles), "tiles") as bar:
-        for tile, outcome in each(workers, partial(measure_tile, job), plan.tiles):
+        for tile, outcome in each(partial(measure_tile, job), plan.tiles):
             outcomes.add(str(tile), outcome)
             candidates += outcome if isinstance(outcome, list) else []
             bar.advance()
@@ -143,8 +143,8 @@ def _copy(plan: Plan, store: Store, job: Cutting, patches: list[Patch], progress
     outcomes = Outcomes(store)
     with progress.stage("patch", len(shards), "shards", already=len(shards) - len(todo)) as bar:
         if todo:
-            with dask_workers(plan.workers) as workers:
-                for group, outcome in each(workers, partial(copy_shard, job), todo):
+            with item_workers(plan.project.compute.address, plan.workers) as each:
+                for group, outcome in each(partial(copy_shard, job), todo):
                     outcomes.add(patch_store.shard_name(group[0].number // patch_store.SHARD), outcome)
                     bar.advance()
     outcomes.check()

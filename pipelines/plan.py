@@ -4,7 +4,7 @@ import os
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyproj import CRS
 from shapely import box
@@ -13,13 +13,17 @@ from shapely.geometry.base import BaseGeometry
 from catalogs.bands import BANDS
 from catalogs.description import identity
 from catalogs.errors import BadInput
-from catalogs.grid import Grid, Tile
+from catalogs.files import BLOCK_CACHE
+from catalogs.grid import Grid, Tile, squares
 from catalogs.periods import Period, split_season
 from catalogs.region import lonlat, region_from_box, region_from_file
 from catalogs.root import Root
 from catalogs.scenes import SceneList
-from models.unet import UNetSettings, halo
+from catalogs.temperatures import read_temperatures, thermal_periods
 from pipelines.project import Project
+
+if TYPE_CHECKING:
+    from models.unet import UNetSettings
 
 MAP_WINDOW = 512
 """Pixels of the side of what a network sees at once, without its halo: half as many again are seen with it."""
@@ -29,6 +33,19 @@ MOST_TILES = 1_000_000
 
 PROBED = 200
 """Tiles that are looked at to find how many scenes lie over one another."""
+
+GROUP = 2048
+"""Pixels on a side of the ground that an ingest worker composes at once: the blocks of files never fit the grid's
+tiles, and the smaller the group, the more of them are decoded for both of two neighbours."""
+
+SHARES = 4
+"""Groups for each worker, at least, so that none is idle for long at the end."""
+
+SCENE_BYTES = 10
+"""Of a pixel of a scene: its mask, and two bands as counts and as reflectance."""
+
+COMPOSITE_BYTES = 2 * 2 * len(BANDS)
+"""Of a pixel of the composite: its bands, and those of a shard while it is encoded."""
 
 WORKER_BYTES = 450 * 1024**2
 """What a worker process needs before it has read anything (measured: Python, torch, GDAL, Zarr)."""
@@ -71,8 +88,12 @@ class Plan:
 
     @cached_property
     def periods(self) -> tuple[Period, ...]:
-        season = self.project.season
-        return split_season(season.start, season.end, self.project.imagery.periods)
+        season, imagery = self.project.season, self.project.imagery
+        if imagery.time == "calendar":
+            return split_season(season.start, season.end, imagery.periods)
+        assert self.project.temperatures is not None and isinstance(imagery.periods, int)
+        temperatures = read_temperatures(self.project.temperatures)
+        return thermal_periods(season.start, season.end, imagery.periods, temperatures, imagery.degree_days)
 
     @property
     def workers(self) -> int:
@@ -97,7 +118,9 @@ class Plan:
         }
 
     @property
-    def model(self) -> UNetSettings:
+    def model(self) -> "UNetSettings":
+        from models.unet import UNetSettings  # here, since workers that only read must not load torch
+
         settings = self.project.model
         periods = len(self.periods) if settings.dates == "all" else 1
         return UNetSettings(bands=len(BANDS), periods=periods, widths=settings.widths, norm=settings.norm)
@@ -122,24 +145,36 @@ class Plan:
         }
 
     def ingest_bytes(self, scenes: SceneList) -> int:
-        """Projected memory of a worker that composes one period of a tile: its scenes, sorted beside a copy."""
+        """Projected memory of a worker that composes one period of a group of tiles, band by band."""
         tiles = self.tiles[:: -(-len(self.tiles) // PROBED)]
         grounds = [self.ground_lonlat(tile) for tile in tiles]
         by_period = [scenes.during(period) for period in self.periods]
         deep = max(len(found.within(ground)) for found in by_period for ground in grounds)
-        scene = self.grid.side**2 * (2 * len(BANDS) + 2)
-        return WORKER_BYTES + 3 * max(deep, 1) * scene
+        pixels = max(len(group) for group in self.groups) * self.grid.side**2
+        return WORKER_BYTES + BLOCK_CACHE + pixels * (deep * SCENE_BYTES + COMPOSITE_BYTES)
+
+    @cached_property
+    def groups(self) -> list[list[Tile]]:
+        """Tiles by the square of ground that a worker composes at once."""
+        side = max(GROUP // self.grid.side, 1)
+        while side > 1 and len(squares(self.tiles, side)) * len(self.periods) < SHARES * self.workers:
+            side -= 1
+        return squares(self.tiles, side)
 
     @property
     def map_bytes(self) -> int:
         """Projected memory of a worker that maps one tile: its cube window, and one window inside the network."""
+        from models.unet import halo
+
         context = halo(self.model)
         tile = (self.grid.side + 2 * context) ** 2 * 2 * len(BANDS) * len(self.periods)
         window = (min(self.grid.side, MAP_WINDOW) + 2 * context) ** 2
         return WORKER_BYTES + 2 * tile + window * 4 * (self.model.bands * self.model.periods + 8 * self.model.widths[0])
 
     def check_memory(self, worker_bytes: int) -> None:
-        """Refuse before the start what cannot fit this machine."""
+        """Refuse before the start what cannot fit this machine, where it is this one that works."""
+        if self.project.compute.address:
+            return
         need = worker_bytes * self.workers
         if need > machine_memory():
             raise BadInput(

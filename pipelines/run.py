@@ -51,6 +51,7 @@ def call(name: str, plan: Plan, progress: Progress) -> dict[str, Any]:
     module, function = {**VERBS, **ABOUT}[name]
     found: Verb = getattr(import_module(module), function)
     try:
-        return found(plan, progress)
+        with kept():  # a verb may need workers more than once
+            return found(plan, progress)
     except OSError as error:
         raise (disk_full(f"store root {plan.root.url}") if is_disk_full(error) else error) from error

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 GRACE = 10
@@ -64,11 +65,13 @@ def _attend(child: int) -> tuple[int, bool]:
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         asked += 1
-        os.kill(child, STOP if asked == 1 else signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has just ended by itself
+            os.kill(child, STOP if asked == 1 else signal.SIGKILL)
         signal.alarm(GRACE)
 
     def overdue(number: int, frame: FrameType | None) -> None:
-        os.kill(child, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:

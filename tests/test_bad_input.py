@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
@@ -358,11 +358,15 @@ def cut_short(folder: Path) -> None:
 @pytest.fixture
 def alone(monkeypatch) -> None:
     """The verbs' plain twin: in this process, without a cluster."""
-    monkeypatch.setattr("pipelines.ingest.dask_workers", lambda count: nullcontext())
-    monkeypatch.setattr("pipelines.ingest.each", one_by_one)
+    work_here(monkeypatch)
 
 
-def one_by_one(client: object, function: Callable, items: list) -> Iterator[tuple]:
+def work_here(patch: pytest.MonkeyPatch) -> None:
+    for verb in ("ingest", "offset_check"):
+        patch.setattr(f"pipelines.{verb}.item_workers", lambda address, count: nullcontext(one_by_one))
+
+
+def one_by_one(function: Callable, items: Iterable) -> Iterator[tuple]:
     for item in items:
         try:
             yield item, function(item)
@@ -478,8 +482,7 @@ def cubed(catalog, tmp_path_factory) -> Path:
     text = PROJECT.format(catalog=catalog, root=folder / "root").replace("tile = 128", "tile = 384")
     (folder / "project.toml").write_text(text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.ingest.dask_workers", lambda count: nullcontext())
-        patch.setattr("pipelines.ingest.each", one_by_one)
+        work_here(patch)
         said = furrow("ingest", folder / "project.toml")
     assert said.status == 0, said.text
     return folder

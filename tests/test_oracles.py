@@ -31,7 +31,7 @@ def plan(finished):
 def warped(path, grid_crs, transform, shape, resampling):
     with rasterio.open(path) as source, WarpedVRT(
         source, crs=grid_crs, transform=transform, width=shape[1], height=shape[0], resampling=resampling,
-        src_nodata=0, nodata=0,
+        src_nodata=0, nodata=0, tolerance=1e-5, XSCALE=source.res[1] / 10, YSCALE=source.res[0] / 10,
     ) as view:  # fmt: skip
         return view.read(1)
 

@@ -45,7 +45,7 @@ def map_of(root: Root, pixels: np.ndarray, side: int, predictor) -> tuple[np.nda
     """The same ground as a cube of tiles of that side, mapped tile by tile."""
     grid = Grid.around(BOUNDS, "EPSG:3035", 10, side)
     store = Store(root, cube.NAME)
-    store.begin(cube.cube_layouts(grid, 2), {}, {"side": side})
+    store.begin(cube.cube_layouts(grid, 2, "made up"), {}, {"side": side})
     for tile in grid.tiles():
         y, x = grid.window(tile).slices
         for period in range(2):

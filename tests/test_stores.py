@@ -11,9 +11,9 @@ from pyproj import CRS
 
 from catalogs.crops import MAP, map_layouts
 from catalogs.errors import BadInput
-from catalogs.grid import Grid
+from catalogs.grid import Grid, Tile
 from catalogs.root import Root
-from catalogs.stores import Store, plane_objects, spatial_coordinates, write_shard
+from catalogs.stores import Store, plane, plane_objects, spatial_coordinates, write_shard
 from catalogs.taxonomy import ten_crops
 
 GRID = Grid.around((100_000, 200_000, 102_000, 203_000), "EPSG:3035", 10, 128)
@@ -124,3 +124,25 @@ def test_the_ledger_keeps_reasons_until_the_unit_is_done(root):
     assert ledger.failed() == {"u"} and ledger.reason("u") == "the disk was full"
     ledger.commit("u", {"n": 1})
     assert ledger.failed() == set() and ledger.record("u") == {"n": 1}
+
+
+def test_files_are_encoded_by_zarrs_and_always_to_the_same_bytes(tmp_path):
+    grid = Grid("EPSG:3035", 10, 512, Tile(0, 0), 1, 2)
+    store = Store(Root(str(tmp_path)), "a.zarr")
+    store.begin({"a": plane(grid, "uint16", 0, {})}, {}, {"x": 1})
+    array = store.array("a")
+    assert type(array.async_array.codec_pipeline).__name__ == "ZarrsCodecPipeline"
+    block = np.random.default_rng(1).integers(0, 9, (512, 512)).astype("uint16")
+    written = set()
+    for _ in range(12):
+        write_shard(array, (slice(0, 512), slice(0, 512)), block)
+        written.add((tmp_path / "a.zarr/a/c/0/0").read_bytes())
+    assert len(written) == 1 and (store.read("a")[:, :512] == block).all()
+
+
+def test_a_shard_of_nothing_is_there_all_the_same(tmp_path):
+    grid = Grid("EPSG:3035", 10, 512, Tile(0, 0), 1, 1)
+    store = Store(Root(str(tmp_path)), "a.zarr")
+    store.begin({"a": plane(grid, "uint8", 7, {})}, {}, {"x": 1})
+    write_shard(store.array("a"), (slice(None), slice(None)), np.full((512, 512), 7, np.uint8))
+    assert (tmp_path / "a.zarr/a/c/0/0").exists() and (store.read("a") == 7).all()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster.actors import Slots, each_on_actors
+from cluster.items import item_workers
 from cluster.kept import kept
 from cluster.session import ray_session
 from cluster.tasks import dask_workers, each
@@ -107,6 +108,19 @@ def test_more_actors_than_slots_are_slower_not_stuck(ray):
 def test_an_error_that_cannot_travel_is_told_by_its_text(ray):
     ((_, error),) = each_on_actors(ray, start_odd, [1], Slots(actors=1))
     assert isinstance(error, RuntimeError) and "Odd: one and two" in str(error)
+
+
+@pytest.mark.parametrize("address", ["", "auto"])
+def test_items_are_done_once_on_whatever_workers_there_are(ray, tmp_path, address):
+    asked = []
+    with item_workers(address, 2) as each_item:  # `ray` has made a cluster, and that is the one of "auto"
+        found = {}
+        for item, result in each_item(partial(square, tmp_path), (asked.append(i) or i for i in range(60))):
+            assert len(asked) <= len(found) + 12, "items are made as workers ask for them, not all at once"
+            found[item] = result
+    assert (tmp_path / "killed").exists(), "no worker was killed: the test tested nothing"
+    assert isinstance(found.pop(7), ValueError)
+    assert found == {i: i * i for i in range(60) if i != 7}
 
 
 def test_training_runs_on_every_worker_and_survives_a_death(ray, tmp_path):
