@@ -5,17 +5,15 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 
 from catalogs.periods import Period
 from catalogs.scenes import SceneList
 from catalogs.taxonomy import Taxonomy
+from pipelines.pages import percent, template_shelf
 from pipelines.plan import Plan
 from pipelines.project.errors import written
 
@@ -54,16 +52,9 @@ def render_report(
     plan: Plan, taxonomy: Taxonomy, evidence: Evidence, hectares: Mapping[str, float], pictures: Sequence[str]
 ) -> bytes:
     """The page, with its style inside and its pictures beside it; text from outside is escaped by the template."""
-    shelf = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    shelf.filters |= {"number": number, "percent": percent, "rate": rate}
     scores = evidence.scores
-    page = shelf.get_template("report.html").render(
+    template = template_shelf(rate=rate).get_template("report.html")
+    page = template.render(
         project=plan.project,
         pictures=pictures,
         made_up=plan.root.exists("catalog/catalog.json"),
@@ -80,20 +71,12 @@ def render_report(
         left_out=evidence.scenes.left_out,
         reasons=reasons(evidence.scenes),
         unreadable=evidence.unreadable,
-        periods=[(p.start, p.end - timedelta(days=1), _count(p, evidence.scenes)) for p in plan.periods],
+        periods=[(p.start, p.last, _count(p, evidence.scenes)) for p in plan.periods],
         settings=settings_text(plan),
         file=shlex.quote(plan.project.path.name),
         software=software(),
     )
     return page.encode()
-
-
-def number(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.0f}"
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
 def rate(value: float | None) -> str:
