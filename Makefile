@@ -9,7 +9,7 @@ export UV_EXTRA_INDEX_URL ?= $(PIP_EXTRA_INDEX_URL)
 INSTALL := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --python $(BIN)/python" || echo "$(BIN)/python -m pip install --disable-pip-version-check")
 QUIET := --quiet
 
-.PHONY: demo test lint types install constraints clean
+.PHONY: demo test lint types install services constraints clean
 
 demo: install
 	$(BIN)/furrow demo --root furrow-demo
@@ -35,6 +35,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	  echo "Install torch's CPU build first, as README.md says under 'Which build of PyTorch', and give the same command again."; exit 1; fi
 	$(INSTALL) $(QUIET) -c constraints.txt -e '.[dev]'
 	@touch $@
+
+# What the tests of the STAC API need besides Debian's packages (infra/README.md); they skip, and say so, without it.
+services:
+	infra/services/install_stac_api.sh .services/stac-api
 
 # Pin what is installed in .venv now, for example after a change of pyproject.toml and a `pip install -e '.[dev]'`.
 constraints:
