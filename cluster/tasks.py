@@ -14,6 +14,16 @@ Result = TypeVar("Result")
 IN_FLIGHT_PER_WORKER = 3
 """Enough that a worker never waits for the driver, few enough that a million items cost the driver nothing."""
 
+WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": 1,
+    "MKL_NUM_THREADS": 1,
+    "OPENBLAS_NUM_THREADS": 1,
+    "MALLOC_MMAP_THRESHOLD_": 32 * 1024**2,
+    "MALLOC_TRIM_THRESHOLD_": 128 * 1024**2,
+}
+"""One thread a worker. And memory of arrays is kept for the next ones: Dask's own setting has glibc give back all of it
+each time, so that every array begins with page faults, which took more than half of a worker's time."""
+
 
 def dask_workers(count: int) -> AbstractContextManager[Any]:
     """`count` single-threaded worker processes on this machine, reachable on loopback only."""
@@ -31,6 +41,7 @@ def _start(count: int) -> Iterator[Any]:
         "distributed.admin.log-format": "%(message)s",
         "logging.distributed": "error",
         "distributed.worker.memory.terminate": 0.95,
+        "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
     }
     with (
         dask.config.set(settings),
