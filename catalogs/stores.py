@@ -23,12 +23,6 @@ from catalogs.root import Root
 CODEC = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", blocksize=512 * 1024)
 """The fastest of the small ones: 56 % of raw reflectance at twice the speed of zstd 3 (benchmarks/ingest.py)."""
 
-PIPELINE = {
-    "codec_pipeline.path": "zarrs.ZarrsCodecPipeline",
-    "codec_pipeline.chunk_concurrent_maximum": 1,  # more would leave the order of chunks in a shard to chance
-}
-"""zarrs, which encodes without Python, for files; buckets are left to zarr-python, which knows s3fs. An array keeps the
-one that it was opened with."""
 
 CHUNK = 256
 """Pixels of a side that a reader gets at once."""
@@ -68,8 +62,7 @@ class Store:
         return Ledger(self.root, self.name)
 
     def array(self, name: str) -> zarr.Array[Any]:
-        with zarr.config.set(PIPELINE if self.root.is_local else {}):
-            array = zarr.open_group(self.root.zarr(self.name), mode="r+", zarr_format=3)[name]
+        array = zarr.open_group(self.root.zarr(self.name), mode="r+", zarr_format=3)[name]
         assert isinstance(array, zarr.Array)
         return array
 
@@ -212,9 +205,8 @@ def _create_coordinate(group: zarr.Group, name: str, coordinate: Coordinate) -> 
 
 def write_shard(array: zarr.Array[Any], region: tuple[slice | int, ...], block: np.ndarray) -> str:
     """Write one whole shard, also where it is empty, so that done can be told from not done; returns its digest."""
-    if (block == array.fill_value).all():  # zarrs stores no shard of nothing, and zarr-python only if it is told to
-        array = array.with_config({"write_empty_chunks": True})
-    array[region] = block
+    whole = array.with_config({"write_empty_chunks": True})
+    whole[region] = block
     return hashlib.sha256(np.ascontiguousarray(block).data).hexdigest()[:16]
 
 
