@@ -99,6 +99,11 @@ def _read(
         return _warped(file.dataset, target, resampling)
 
 
+def open_raster(href: str, access: Access) -> rasterio.DatasetReader:
+    driver = DRIVERS.get(href[-4:].lower(), "GTiff")
+    return rasterio.open(access.location(href), driver=driver, sharing=False)
+
+
 def gdal_options() -> dict[str, Any]:
     """GDAL's settings; of the network's, those in the environment count: who sets them knows it."""
     return {
@@ -174,9 +179,9 @@ class OpenFiles(threading.local):
     def _open(self, href: str, access: Access) -> OpenFile:
         while len(self.files) >= OPEN_FILES:
             self.files.popitem(last=False)[1].dataset.close()
-        driver = DRIVERS.get(href[-4:].lower(), "GTiff")
-        dataset = rasterio.open(access.location(href), driver=driver, sharing=False)
+        dataset = open_raster(href, access)
         if not dataset.crs:  # GDAL would take it to lie in the grid's
+            dataset.close()
             raise OSError(f"{href.split('?')[0]} names no CRS")
         file = self.files[href, access] = OpenFile(dataset, dataset.crs.to_epsg())
         return file

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
 from catalogs.failures import NoAnswer, UnreadableFile, told_apart
-from catalogs.files import ANEW, DRIVERS, gdal_options
+from catalogs.files import ANEW, gdal_options, open_raster
 from catalogs.scenes import Scene
 from catalogs.stac.access import Access
 from catalogs.stac.links import is_remote
@@ -36,11 +36,10 @@ def _thinned(href: str, access: Access) -> NDArray[Any]:
 
 
 def _read(href: str, access: Access, options: Mapping[str, str]) -> NDArray[Any]:
-    driver = DRIVERS.get(href[-4:].lower(), "GTiff")
     with (
         told_apart(href),
         rasterio.Env(**gdal_options(), **access.options(), **options),
-        rasterio.open(access.location(href), driver=driver, sharing=False) as dataset,
+        open_raster(href, access) as dataset,
     ):
         shape = min(dataset.height, SIDE), min(dataset.width, SIDE)
         pixels: NDArray[Any] = dataset.read(1, out_shape=shape, resampling=Resampling.nearest)

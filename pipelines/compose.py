@@ -26,7 +26,6 @@ from catalogs.stores import Store, write_shard
 Lost = Mapping[str, str]
 """Scene that cannot be read -> why."""
 
-
 TOGETHER = 2
 """Bands that are read and merged at once: the work on masks is shared."""
 
@@ -99,7 +98,7 @@ def _compose(composition: Composition, lost: Lost) -> dict[str, Any]:
     began = time.monotonic()
     views = [look(composition, portion) for portion in composition.portions]
     pictures = _merged(composition.recipe, views)
-    seconds = round((time.monotonic() - began) / len(views), 3)
+    seconds = (time.monotonic() - began) / len(views)
     return {
         view.unit.name: _commit(composition, view, picture, {"unreadable": _listed(lost), "seconds": seconds})
         for view, picture in zip(views, pictures, strict=True)
@@ -207,6 +206,7 @@ def _with_data(scene: Scene, blue: da.Array, others: da.Array, classified: NDArr
 
 
 def _commit(composition: Composition, view: View, picture: NDArray[np.uint16], about: Mapping[str, Any]) -> Any:
+    began = time.monotonic()
     store, grid = Store(composition.root, cube.NAME), composition.grid
     count = view.clear.sum(axis=0, dtype=np.uint16).clip(max=255).astype(np.uint8)
     y, x = grid.window(view.unit.tile).slices
@@ -222,6 +222,7 @@ def _commit(composition: Composition, view: View, picture: NDArray[np.uint16], a
         "clear": {"mean": round(float(count.mean()), 4), "max": int(count.max())},
         "bytes": len(view.scenes) * picture.nbytes + (len(view.scenes) + len(view.hidden)) * count.nbytes,
     }
+    record["seconds"] = round(about["seconds"] + time.monotonic() - began, 3)
     store.ledger.commit(view.unit.name, record)
     return record
 

@@ -5,7 +5,6 @@ The keys are described in docs/ingest-report.md.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from statistics import fmean
 from typing import Any
 
@@ -26,7 +25,7 @@ def figures(
 ) -> dict[str, Any]:
     """Everything but the pictures; the same for the same cube, however its units were shared out."""
     periods = [period_row(plan, scenes, account, tiles, number) for number in range(len(plan.periods))]
-    unreadable = Counter(scene for _, scene, _ in account.unreadable)
+    lost = account.lost
     return {
         "version": VERSION,
         "region": plan.project.region.name,
@@ -43,7 +42,7 @@ def figures(
             if row["tiles_not_seen"]
         ],
         "missing": [_place(plan, unit.tile, unit.period) for unit in account.missing],
-        "scenes": [scene_row(scene, account, unreadable) for scene in scenes.scenes],
+        "scenes": [scene_row(scene, account, lost) for scene in scenes.scenes],
         "left_out": [{"scene": name, "reason": reason} for name, reason in sorted(scenes.left_out)],
         "baselines": dict(Counter(scene.baseline for scene in scenes.scenes)),
         "offsets": sorted((dict(offset) for offset in offsets), key=lambda offset: str(offset["scene"])),
@@ -86,7 +85,7 @@ def totals(plan: Plan, scenes: SceneList, account: Account, tiles: Sequence[Row]
         "scenes": len(scenes.scenes),
         "scenes_used": sum(account.used[scene.id] > 0 for scene in scenes.scenes),
         "scenes_left_out": len(scenes.left_out),
-        "scenes_unreadable": len({scene for _, scene, _ in account.unreadable}),
+        "scenes_unreadable": len(account.lost),
         "tiles": len(plan.tiles),
         "periods": len(plan.periods),
         "tile_periods": len(plan.tiles) * len(plan.periods),
@@ -101,7 +100,7 @@ def totals(plan: Plan, scenes: SceneList, account: Account, tiles: Sequence[Row]
     }
 
 
-def scene_row(scene: Scene, account: Account, unreadable: Counter[str]) -> Row:
+def scene_row(scene: Scene, account: Account, lost: Mapping[str, int]) -> Row:
     """Tile periods that the scene is used in, that its clouds hide wholly, and where it could not be read."""
     return {
         "scene": scene.id,
@@ -110,7 +109,7 @@ def scene_row(scene: Scene, account: Account, unreadable: Counter[str]) -> Row:
         "offset": scene.offset,
         "used": account.used[scene.id],
         "hidden": account.hidden[scene.id],
-        "unreadable": unreadable[scene.id],
+        "unreadable": lost.get(scene.id, 0),
     }
 
 
@@ -120,8 +119,7 @@ def _place(plan: Plan, tile: Tile, period: int) -> Row:
 
 def _days(period: Period) -> dict[str, str | None]:
     """First and last day; thermal time can have a period without any."""
-    last = period.end - timedelta(days=1)
-    return {"first": str(period.start), "last": str(last) if last >= period.start else None}
+    return {"first": str(period.start), "last": str(period.last) if period.last else None}
 
 
 def _mean(values: Any) -> float:

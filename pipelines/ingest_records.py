@@ -36,6 +36,11 @@ class Account:
     digest: str = ""
     """Of the pixels of all units."""
 
+    @property
+    def lost(self) -> dict[str, int]:
+        """Scene -> in how many tile periods it could not be read."""
+        return dict(sorted(Counter(scene for _, scene, _ in self.unreadable).items()))
+
     def add(self, unit: CubeUnit, record: dict[str, Any]) -> None:
         self.seconds[unit.period] += float(record.get("seconds", 0))
         self.bytes_read[unit.period] += int(record.get("bytes", 0))

@@ -50,7 +50,7 @@ def write_ingest_report(
     return {
         "report": plan.root.path(PAGE),
         "totals": content["totals"],
-        "unreadable": dict(sorted(Counter(scene for _, scene, _ in account.unreadable).items())),
+        "unreadable": account.lost,
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from catalogs.dark_pixels import JUDGED, Evidence, confirm, judge, offset_seen
 from catalogs.description import identity
 from catalogs.errors import BadInput
-from catalogs.failures import NoAnswer, UnreadableFile
+from catalogs.failures import UnreadableFile
 from catalogs.ledger import Ledger
 from catalogs.overview import read_overview
 from catalogs.root import Root
@@ -75,7 +75,7 @@ def sample(sampling: Sampling) -> Evidence:
 def _gather(plan: Plan, scenes: SceneList, progress: Progress) -> dict[str, Evidence]:
     evidence = _known(plan.root, scenes.scenes)
     missing = [scene for scene in scenes.scenes if scene.id not in evidence]
-    silent: list[str] = []
+    unanswered: list[str] = []
     with progress.stage("offsets", len(scenes.scenes), "scenes", already=len(evidence)) as bar:
         if missing:
             access = access_of(plan)
@@ -83,10 +83,10 @@ def _gather(plan: Plan, scenes: SceneList, progress: Progress) -> dict[str, Evid
             with item_workers(plan.project.compute.address, plan.workers) as each:
                 for sampling, outcome in each(sample, samplings):
                     evidence[sampling.scene.id] = _evidence(plan.root, sampling.scene, outcome)
-                    silent += [sampling.scene.id] * isinstance(outcome, NoAnswer)
+                    unanswered += [sampling.scene.id] * isinstance(outcome, Exception)
                     bar.advance()
-    if silent:
-        raise Unfinished(f"the offset of {len(silent)} scenes, since nobody answered: {', '.join(silent[:SHOWN])}")
+    if unanswered:  # a cube begun now would change under the verdict of a later run
+        raise Unfinished(f"the offsets of {len(unanswered)} scenes were not tested: {', '.join(unanswered[:SHOWN])}")
     return evidence
 
 

@@ -14,12 +14,14 @@ from shapely.geometry.base import BaseGeometry
 
 from catalogs.crops import LABELS, MAP
 from catalogs.cube import NAME as CUBE
+from catalogs.cube import cube_units
 from catalogs.description import identity
 from catalogs.errors import BadInput
 from catalogs.scenes import SceneList
 from catalogs.stores import Store
 from catalogs.taxonomy import IGNORE, Taxonomy, ten_crops
 from cluster.progress import Progress
+from pipelines.ingest_records import read_account
 from pipelines.pictures import Survey, draw, layers, survey
 from pipelines.plan import Plan
 from pipelines.report import Evidence, render_report
@@ -64,7 +66,7 @@ def gather_evidence(plan: Plan) -> Evidence:
         scores=read_scores(plan),
         card=_read(plan, f"checkpoints/{checkpoint}/card.json", "train"),
         scenes=_scenes(plan),
-        unreadable=_unreadable(Store(plan.root, CUBE)),
+        unreadable=_unreadable(plan),
         cube=_identity(plan, CUBE),
         map=_identity(plan, MAP),
     )
@@ -212,13 +214,10 @@ def _scenes(plan: Plan) -> SceneList:
     return SceneList.decode(plan.root.read("scenes.json"))[0]
 
 
-def _unreadable(cube: Store) -> dict[str, int]:
+def _unreadable(plan: Plan) -> dict[str, int]:
     """Scene -> in how many periods of tiles it could not be read."""
-    lost: dict[str, int] = {}
-    for unit in sorted(cube.ledger.done()):
-        for entry in cube.ledger.record(unit).get("unreadable", []):
-            lost[entry["scene"]] = lost.get(entry["scene"], 0) + 1
-    return dict(sorted(lost.items()))
+    account = read_account(Store(plan.root, CUBE), cube_units(plan.tiles, plan.periods), len(plan.periods))
+    return account.lost
 
 
 def _identity(plan: Plan, store: str) -> str | None:
