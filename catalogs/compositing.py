@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from catalogs.bands import BANDS, CLEAR_SCL, SCL_CLASSES
+from catalogs.bands import BANDS, CLEAR_SCL
 from catalogs.median import as_bits, middle
 
 CLOUD_SCL = (3, 8, 9)
@@ -23,6 +23,9 @@ STRIP_VALUES = 1 << 17
 """Values of a plane that are worked on at once: a few planes of them fit into a core's cache."""
 
 Mask = NDArray[np.bool_]
+
+Masks = Sequence[Mask] | NDArray[np.bool_]
+"""(y, x) each, or (scene, y, x)"""
 
 
 class Taken(Protocol):
@@ -71,10 +74,9 @@ def clear_pixels(
 
 
 def among(classes: np.ndarray, wanted: Sequence[int]) -> Mask:
-    """Where a class is one of some; classes are few, and a table of them is quicker than a search."""
-    table = np.zeros(max(*SCL_CLASSES, *wanted, int(classes.max(initial=0))) + 1, np.bool_)
-    table[list(wanted)] = True
-    found: Mask = table[classes]
+    """Where a class is one of some: the bits of a number, shifted by each pixel's class; a table would be slower."""
+    bits = np.uint16(sum(1 << number for number in set(wanted)))
+    found: Mask = (np.right_shift(bits, classes) & np.uint16(1)).astype(np.bool_)
     return found
 
 
@@ -99,37 +101,45 @@ def near(cloud: Mask, margin: int) -> Mask:
     return found
 
 
-def median_composite(reflectances: Sequence[np.ndarray], clear: Sequence[Mask]) -> tuple[np.ndarray, np.ndarray]:
+def median_composite(
+    reflectances: Sequence[np.ndarray], clear: Masks, out: NDArray[np.uint16] | None = None
+) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
     """(band, y, x) scenes and their clear masks to the median, 0 where none is clear, and the observation count.
 
     Of an even number the mean of the middle two, rounded half up, as counts are whole.
     """
-    picture, count = np.zeros(reflectances[0].shape, np.uint16), _count(clear)
+    count = observations(clear)
+    picture = np.empty(reflectances[0].shape, np.uint16) if out is None else out
     for rows in _strips(picture):
         seen = [i for i, mask in enumerate(clear) if mask[rows].any()]
         if seen:
-            masks = [clear[i][rows] for i in seen]
-            found = middle([reflectances[i][:, rows].astype(np.uint16) for i in seen], masks)
+            found = middle([reflectances[i][:, rows] for i in seen], [clear[i][rows] for i in seen])
             np.bitwise_and(found, as_bits(count[rows] > 0), out=picture[:, rows])
+        else:
+            picture[:, rows] = 0
     return picture, count
 
 
 def best_composite(
-    reflectances: Sequence[np.ndarray], clear: Sequence[Mask], order: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray]:
+    reflectances: Sequence[np.ndarray],
+    clear: Masks,
+    order: Sequence[int],
+    out: NDArray[np.uint16] | None = None,
+) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
     """Each pixel, with all its bands, from the first scene of `order` that is clear there; and the observation count.
 
     The bands of a pixel are of one moment, so that their ratios are those of real ground.
     """
-    picture = np.zeros(reflectances[0].shape, np.uint16)
+    picture = np.empty(reflectances[0].shape, np.uint16) if out is None else out
     for rows in _strips(picture):
+        picture[:, rows] = 0
         empty = np.ones(picture[0, rows].shape, np.bool_)
         for i in order:
             taken = clear[i][rows] & empty
             if taken.any():
                 picture[:, rows] |= reflectances[i][:, rows] & as_bits(taken)
                 empty &= ~taken
-    return picture, _count(clear)
+    return picture, observations(clear)
 
 
 def preference(clouds: Sequence[float], moments: Sequence[str] | Sequence[datetime]) -> tuple[int, ...]:
@@ -173,9 +183,10 @@ def _when(scene: Taken) -> tuple[datetime, str]:
     return datetime.fromisoformat(scene.moment), scene.id
 
 
-def _count(clear: Sequence[Mask]) -> NDArray[np.uint8]:
-    count = np.zeros(clear[0].shape, np.uint8)
-    for mask in clear:
+def observations(clear: Masks) -> NDArray[np.uint8]:
+    """How many scenes are clear at each pixel; 255 stands for more as well."""
+    count: NDArray[np.uint8] = np.add.reduce(clear[:255], dtype=np.uint8)
+    for mask in clear[255:]:
         count += mask & (count < 255)
     return count
 

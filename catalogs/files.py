@@ -193,20 +193,33 @@ open_files = OpenFiles()
 def _copied(dataset: rasterio.DatasetReader, lattice: Lattice, shape: tuple[int, int]) -> NDArray[Any]:
     """A window without any resampling: the file's pixels, each repeated where the grid is finer."""
     repeat = lattice.repeat
-    rows = _overlap(lattice.y, shape[0], repeat, dataset.height)
-    cols = _overlap(lattice.x, shape[1], repeat, dataset.width)
-    pixels = np.zeros(shape, dataset.dtypes[0])
-    if rows.stop > rows.start and cols.stop > cols.start:
-        found = dataset.read(1, window=Pixels.from_slices(rows, cols))
-        y, x = rows.start * repeat - lattice.y, cols.start * repeat - lattice.x
-        if repeat > 1:
-            found = found.repeat(repeat, axis=1).repeat(repeat, axis=0)[max(-y, 0) :, max(-x, 0) :]
-        y, x = max(y, 0), max(x, 0)
-        target = pixels[y : y + found.shape[0], x : x + found.shape[1]]
-        target[...] = found[: target.shape[0], : target.shape[1]]
-    return pixels
+    rows, cols = (
+        slice(at // repeat, -(-(at + n) // repeat)) for at, n in zip((lattice.y, lattice.x), shape, strict=True)
+    )
+    found = np.zeros((rows.stop - rows.start, cols.stop - cols.start), dataset.dtypes[0])
+    inside = _clipped(rows, dataset.height), _clipped(cols, dataset.width)
+    if all(part.stop > part.start for part in inside):
+        there = tuple(_moved(part, -whole.start) for part, whole in zip(inside, (rows, cols), strict=True))
+        dataset.read(1, window=Pixels.from_slices(*inside), out=found[there])
+    y, x = lattice.y - rows.start * repeat, lattice.x - cols.start * repeat
+    return _repeated(found, repeat)[y : y + shape[0], x : x + shape[1]]
 
 
-def _overlap(offset: int, length: int, repeat: int, size: int) -> slice:
-    """Pixels of a file's row or column that a stretch of grid pixels touches."""
-    return slice(min(max(offset // repeat, 0), size), max(min(-(-(offset + length) // repeat), size), 0))
+def _clipped(part: slice, size: int) -> slice:
+    return slice(max(part.start, 0), min(part.stop, size))
+
+
+def _moved(part: slice, by: int) -> slice:
+    return slice(part.start + by, part.stop + by)
+
+
+def _repeated(pixels: NDArray[Any], times: int) -> NDArray[Any]:
+    """Each pixel as a square of `times` by `times`: column by column, which is quicker than numpy's `repeat`."""
+    if times == 1:
+        return pixels
+    height, width = pixels.shape
+    squares = np.empty((height, times, width, times), pixels.dtype)
+    for column in range(times):
+        squares[:, 0, :, column] = pixels
+    squares[:, 1:] = squares[:, :1]
+    return squares.reshape(height * times, width * times)

@@ -11,12 +11,15 @@ Planes = list[NDArray[np.uint16]]
 HIGHEST = np.uint16(65535)
 
 
-def middle(planes: Planes, clear: Sequence[NDArray[np.bool_]]) -> NDArray[np.uint16]:
-    """Scenes (band, y, x), which are used up, to the median of the clear values of each pixel; anything where none is.
+def middle(scenes: Sequence[np.ndarray], clear: Sequence[NDArray[np.bool_]]) -> NDArray[np.uint16]:
+    """Scenes (band, y, x) to the median of the clear values of each pixel; anything where none is.
 
     Unclear values become lowest and highest ones in turn, so that the median lies in the middle of the sorted planes
     however many are clear. Of an even number it is the mean of the middle two, rounded half up.
     """
+    if len(scenes) == 1:
+        return scenes[0]
+    planes = [scene.astype(np.uint16) for scene in scenes]
     even = _fill_gaps(planes, clear)
     _sort_to_the_middle(planes)
     half = len(planes) // 2

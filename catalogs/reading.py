@@ -1,22 +1,25 @@
 """Scenes as one lazy array: the only place that knows stackstac."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
-import stackstac
 from affine import Affine
+from dask.core import flatten
 from numpy.typing import NDArray
 from pyproj import CRS
 from rasterio.enums import Resampling
 from rasterio.windows import Window as Pixels
+from stackstac.prepare import ASSET_TABLE_DT
+from stackstac.raster_spec import RasterSpec
+from stackstac.to_dask import items_to_dask
 
 from catalogs.files import Target, read_window
-from catalogs.grid import Bounds, Grid, Window
+from catalogs.grid import Grid, Window
 from catalogs.scenes import Scene
 from catalogs.stac.access import Access
 
@@ -31,53 +34,49 @@ class Scenery:
     resampling: str
     """For bands that have to be warped, `bilinear` or `nearest`; classes are always the nearest."""
 
-    def bands(self, names: Sequence[str], window: Window, together: int = 1) -> da.Array:
+    def bands(self, names: Sequence[str], window: Window, together: Sequence[int] | int = 1) -> da.Array:
         """Lazy counts (scene, band, y, x) with the offset still in them, so many bands of a scene in each chunk."""
         return self._stack(names, window, Resampling[self.resampling], together)
 
-    def classes(self, window: Window) -> NDArray[Any]:
-        """Scene classification (scene, y, x); ground without a picture is class 0, no data."""
-        classes = self._stack(["SCL"], window, Resampling.nearest)[:, 0]
-        found: NDArray[Any] = classes.compute(scheduler="synchronous")
-        return found
+    def classes(self, window: Window) -> list[NDArray[Any]]:
+        """Scene classification (y, x) of each scene; ground without a picture is class 0, no data."""
+        return [classes[0, 0] for classes in blocks(self._stack(["SCL"], window, Resampling.nearest, 1))]
 
-    def _stack(self, names: Sequence[str], window: Window, resampling: Resampling, together: int = 1) -> da.Array:
-        bounds, epsg = self.grid.bounds(window), CRS.from_user_input(self.grid.crs).to_epsg()
-        assert epsg is not None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # stackstac trips over newer numpy and pandas in ways that change nothing
-            stack = stackstac.stack(
-                [_as_stackstac_likes(scene, names, epsg, bounds) for scene in self.scenes],
-                assets=list(names),
-                epsg=epsg,
-                resolution=self.grid.resolution,
-                bounds=bounds,
-                snap_bounds=False,
-                resampling=resampling,
-                chunksize=(1, together, window.height, window.width),
-                dtype=np.dtype("uint16"),
-                fill_value=np.uint16(0),
-                rescale=False,  # it knows no `raster:` fields of STAC 1.1; radiometry.py decides
-                properties=False,
-                band_coords=False,
-                sortby_date=False,
-                errors_as_nodata=(),  # its default turns a missing file into no data without a word
-                reader=partial(BlockReader, access=self.access),
-            )
-        return stack.data
+    def _stack(
+        self, names: Sequence[str], window: Window, resampling: Resampling, together: Sequence[int] | int
+    ) -> da.Array:
+        """What `stackstac.stack` makes when it has read what items say of their place: here all are on the window.
+
+        They claim to lie there in the grid's own CRS; where their pixels are, the reader finds out.
+        """
+        bounds = self.grid.bounds(window)
+        unscaled = 1.0, 0.0  # stackstac knows no `raster:` fields of STAC 1.1; radiometry.py decides
+        assets = [[(scene.hrefs[name], bounds, unscaled) for name in names] for scene in self.scenes]
+        lazy: da.Array = items_to_dask(
+            np.array(assets, ASSET_TABLE_DT),
+            RasterSpec(_epsg(self.grid.crs), bounds, (self.grid.resolution, self.grid.resolution)),
+            chunksize=(1, together, window.height, window.width),
+            resampling=resampling,
+            dtype=np.dtype("uint16"),
+            fill_value=np.uint16(0),
+            rescale=False,
+            reader=partial(BlockReader, access=self.access),
+        )
+        return lazy
 
 
-def _as_stackstac_likes(scene: Scene, names: Sequence[str], epsg: int, bounds: Bounds) -> dict[str, object]:
-    """An item that claims to lie on the window in the grid's own CRS: where its pixels are, the reader finds out."""
-    return {
-        "type": "Feature",
-        "stac_version": "1.0.0",
-        "id": scene.id,
-        "geometry": None,
-        "properties": {"datetime": scene.moment, "proj:epsg": epsg, "proj:bbox": bounds},
-        "assets": {name: {"href": scene.hrefs[name], "type": "image/tiff"} for name in names},
-        "links": [],
-    }
+@cache
+def _epsg(crs: str) -> int:
+    """Asking for it takes as long as reading a block."""
+    epsg = CRS.from_user_input(crs).to_epsg()
+    assert epsg is not None
+    return epsg
+
+
+def blocks(lazy: da.Array) -> list[NDArray[Any]]:
+    """The chunks of an array, to be written to; of the whole array Dask would make one copy more."""
+    read = dask.get(lazy.dask, list(flatten(lazy.__dask_keys__())))
+    return [np.require(block, requirements="W") for block in read]  # stackstac has one pixel stand for an empty block
 
 
 class BlockReader:
@@ -95,7 +94,10 @@ class BlockReader:
         """Files stay open for the next window."""
 
 
-def reflectance(counts: NDArray[Any], offset: int) -> NDArray[np.uint16]:
+def reflectance(counts: NDArray[Any], offset: int, out: NDArray[np.uint16] | None = None) -> NDArray[np.uint16]:
     """Counts of ground with data to reflectance x 10000, at least 1, since 0 means no data."""
-    lifted: NDArray[np.uint16] = np.maximum(counts, np.uint16(offset + 1)) - np.uint16(offset)
+    least = np.full(counts.shape[-1:], offset + 1, np.uint16)  # a row: numpy is slower with one number
+    lifted: NDArray[np.uint16] = np.maximum(counts, least, out=out)
+    if offset:
+        lifted -= np.uint16(offset)
     return lifted

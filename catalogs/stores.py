@@ -13,12 +13,15 @@ import zarr
 from numpy.typing import DTypeLike, NDArray
 from pyproj import CRS
 from zarr.codecs import BloscCodec
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
 
 from catalogs.description import differences, identity
 from catalogs.errors import BadInput
 from catalogs.grid import Grid, Tile
 from catalogs.ledger import Ledger
 from catalogs.root import Root
+from catalogs.shards import encode_shard
 
 CODEC = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", blocksize=512 * 1024)
 """The fastest of the small ones: 56 % of raw reflectance at twice the speed of zstd 3 (benchmarks/ingest.py)."""
@@ -39,6 +42,7 @@ class Layout:
     chunk: tuple[int, ...]
     fill: int
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    codec: BloscCodec = CODEC
 
 
 @dataclass(frozen=True)
@@ -184,7 +188,7 @@ def _create_array(group: zarr.Group, name: str, layout: Layout) -> None:
         dtype=layout.dtype,
         chunks=layout.chunk,
         shards=layout.shard,
-        compressors=CODEC,
+        compressors=layout.codec,
         fill_value=layout.fill,
         dimension_names=layout.dims,
         attributes=dict(layout.attributes),
@@ -204,10 +208,18 @@ def _create_coordinate(group: zarr.Group, name: str, coordinate: Coordinate) -> 
 
 
 def write_shard(array: zarr.Array[Any], region: tuple[slice | int, ...], block: np.ndarray) -> str:
-    """Write one whole shard, also where it is empty, so that done can be told from not done; returns its digest."""
-    whole = array.with_config({"write_empty_chunks": True})
-    whole[region] = block
-    return hashlib.sha256(np.ascontiguousarray(block).data).hexdigest()[:16]
+    """Write one whole shard, also where it is empty, so that done can be told from not done.
+
+    Returns a digest of the bytes that were written; the same pixels are the same bytes.
+    """
+    assert array.shards is not None
+    starts = [part if isinstance(part, int) else part.start or 0 for part in region]
+    index = tuple(start // side for start, side in zip(starts, array.shards, strict=True))
+    sides = iter(block.shape)
+    data = encode_shard(array, block.reshape([1 if isinstance(part, int) else next(sides) for part in region]))
+    place = array.store_path / array.metadata.encode_chunk_key(index)
+    sync(place.set(default_buffer_prototype().buffer.from_bytes(data)))
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def shard_key(array: str, *index: int) -> str:

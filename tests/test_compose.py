@@ -16,11 +16,13 @@ import rasterio
 from pyproj import Transformer
 from scipy.ndimage import distance_transform_edt
 
+from catalogs import cube
 from catalogs.bands import BANDS, CLEAR_SCL
 from catalogs.errors import BadInput
 from pipelines.compose import Composition, compose
 from pipelines.ingest import compositions
 from pipelines.plan import Plan
+from pipelines.stored import units_of
 
 HALO = 20
 """Pixels by which scenes are larger than the region on each side: clouds there have margins, too."""
@@ -296,7 +298,8 @@ def test_a_record_tells_what_was_done(catalog, tmp_path):
     picture, count = store.read("reflectance")[0], store.read("observations")[0]
     assert store.ledger.record(unit) == record and store.ledger.done() == {unit}
     assert record["scenes"] == [seen.name for seen in SIGHTS] and record["hidden"] == record["unreadable"] == []
-    assert record["digests"] == [hashlib.sha256(layer.tobytes()).hexdigest()[:16] for layer in (picture, count)]
+    written = [store.root.read(f"{cube.NAME}/{key}") for key in dict(units_of(plan, cube.NAME))[unit]]
+    assert record["digests"] == [hashlib.sha256(content).hexdigest()[:16] for content in written]
     assert record["observed"] == pytest.approx((count > 0).mean(), abs=1e-4)
     assert record["clear"] == {"mean": pytest.approx(count.mean(), abs=1e-4), "max": count.max()}
     assert record["bytes"] == len(SIGHTS) * (picture.nbytes + count.nbytes) and 0 < record["seconds"] < 60
