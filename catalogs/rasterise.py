@@ -1,45 +1,87 @@
-"""Parcels burnt onto the grid: which crop and which parcel each pixel centre lies in.
+"""Parcels burnt onto the grid: which crop and which parcel each pixel gets.
 
-The rules. A pixel belongs to the parcels that hold its centre; of two parcels that share an edge, exactly one holds a
-centre on that edge. Where parcels of different classes overlap, nobody knows the crop: 255, and no parcel. Where
-parcels of one class overlap, the pixel belongs to the one with the smallest id. A parcel of class 255 (no usable code)
-is a class like the others. Where no parcel is, the caller says what holds.
+A rule says which parcels claim a pixel: those that hold its `centre` (of two that share an edge, exactly one holds a
+centre on that edge), all that it is `touched` by, or those of a crop that covers a `share` of it (catalogs/shares.py).
+Where parcels of different classes claim a pixel, nobody knows the crop: 255, and no parcel. Where parcels of one class
+claim it, it belongs to the one with the smallest id. A parcel of class 255 (no usable code) is a class like the others.
+Where no parcel is, the caller says what holds.
+
+Of `touched`, centres go first: a pixel whose centre lies in parcels is what `centre` says, conflicts included; any
+other belongs to the smallest id of those that touch it. Else every border between two crops would be a conflict.
 
 A centre on an edge is a tie that rounding decides, and rounding depends on the rectangle that is burnt. So pixels are
 always burnt in the same blocks of the global lattice, whatever window is asked for: every partition gives the same.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from rusterize import rusterize
 from shapely import box
 
 from catalogs.errors import BadInput
 from catalogs.grid import Bounds, Grid, Window
-from catalogs.parcels import Parcels
+from catalogs.parcels.table import Parcels
+from catalogs.shares import Burnt, burn_shares
 from catalogs.taxonomy import BACKGROUND, IGNORE
+
+Number = TypeVar("Number", np.uint32, np.int64)
 
 BLOCK = 256
 """Pixels along a block's side: fewer parcels a call than a whole tile, and measured faster than 512 and 1024."""
 
-Burnt = tuple[NDArray[np.uint8], NDArray[np.uint32]]
-"""crop and parcel, both (y, x)"""
+ROUND = 4
+"""Segments of a quarter circle where an inward border goes round a corner: a hundredth of the way off at most."""
 
 
-def rasterise(parcels: Parcels, grid: Grid, window: Window, outside: int) -> Burnt:
-    """Burn the window of the grid; `outside` is the class of pixels in no parcel, background or ignore."""
+@dataclass(frozen=True)
+class Rule:
+    """Which pixels a parcel claims."""
+
+    name: Literal["centre", "touched", "share"] = "centre"
+    min_share: float = 0.5
+    """of a pixel, for the rule `share`"""
+    inward: float = 0.0
+    """metres inside its border at which a parcel begins"""
+
+    def describe(self) -> dict[str, Any]:
+        """What of it changes pixels."""
+        share = {"min_share": self.min_share} if self.name == "share" else {}
+        return {"rule": self.name, **share, "inward": self.inward}
+
+
+CENTRE = Rule()
+
+
+def rasterise(parcels: Parcels, grid: Grid, window: Window, outside: int, rule: Rule = CENTRE) -> Burnt:
+    """Crop and parcel of the window's pixels; `outside` is the class of those in no parcel, background or ignore."""
     _check(parcels, grid, outside)
+    claiming = shrunk(parcels, rule.inward)
     crop = np.full((window.height, window.width), outside, dtype=np.uint8)
     parcel = np.zeros(crop.shape, dtype=np.uint32)
     for block in _blocks(grid, window):
-        near = parcels.tree.query(box(*grid.bounds(block)))
+        near = np.sort(claiming.tree.query(box(*grid.bounds(block))))
         if near.size:
             target, source = _shared(block, window)
-            burnt = _burn(parcels, near, grid.bounds(block), outside)
+            burnt = _burn(_chosen(claiming, near), grid.bounds(block), outside, rule)
             crop[target], parcel[target] = (layer[source] for layer in burnt)
     return crop, parcel
+
+
+def shrunk(parcels: Parcels, inward: float) -> Parcels:
+    """What of each parcel lies further than this from its border; parcels of which nothing does are left out."""
+    if not inward:
+        return parcels
+    inner = np.asarray(shapely.buffer(parcels.geometries, -inward, quad_segs=ROUND), dtype=object)
+    return _chosen(replace(parcels, geometries=inner), np.flatnonzero(~shapely.is_empty(inner)))
+
+
+def _chosen(parcels: Parcels, some: NDArray[np.intp]) -> Parcels:
+    return Parcels(parcels.crs, parcels.geometries[some], parcels.classes[some], parcels.ids[some])
 
 
 def _check(parcels: Parcels, grid: Grid, outside: int) -> None:
@@ -69,32 +111,72 @@ def _shared(block: Window, window: Window) -> tuple[tuple[slice, slice], tuple[s
     )
 
 
-def _burn(parcels: Parcels, near: NDArray[np.intp], bounds: Bounds, outside: int) -> Burnt:
+def _burn(parcels: Parcels, bounds: Bounds, outside: int, rule: Rule) -> Burnt:
+    if rule.name == "share":
+        return burn_shares(parcels, bounds, BLOCK, outside, rule.min_share)
+    centre = _burn_centres(parcels, bounds, outside)
+    return _touched_too(centre, parcels, bounds) if rule.name == "touched" else centre
+
+
+def _burn_centres(parcels: Parcels, bounds: Bounds, outside: int) -> Burnt:
+    """Most pixels are held by one parcel or none, and one pass tells which; the others are decided one by one."""
+    held = _burnt(parcels.geometries, _ONCE + np.arange(1, len(parcels) + 1, dtype=np.int64), "sum", bounds)
+    several, place = held >= 2 * _ONCE, held & (_ONCE - 1)
+    place[several] = 0
+    crop = np.r_[np.uint8(outside), parcels.classes][place]
+    parcel = np.r_[np.uint32(0), parcels.ids][place]
+    if several.any():
+        crop[several], parcel[several] = _decided(parcels, several, bounds)
+    return crop, parcel
+
+
+_ONCE = np.int64(2**40)
+"""Added for each parcel that holds a pixel, so that a sum tells how many do; below it lies room for their places."""
+
+
+def _decided(parcels: Parcels, several: NDArray[np.bool_], bounds: Bounds) -> Burnt:
     """Rank the parcels by class, then id: a pixel's lowest and highest rank tell all that the rules ask.
 
     The two differ in class exactly where classes overlap; if not, the lowest is the smallest id of that class.
     """
-    order = near[np.lexsort((parcels.ids[near], parcels.classes[near]))]
-    lowest = _extreme("min", parcels.geometries[order], bounds)
-    highest = _extreme("max", parcels.geometries[order], bounds)
-    class_of_rank = np.r_[np.uint8(outside), parcels.classes[order]]
-    id_of_rank = np.r_[np.uint32(0), parcels.ids[order]]
-    conflict = class_of_rank[lowest] != class_of_rank[highest]
-    crop = np.where(conflict, np.uint8(IGNORE), class_of_rank[lowest])
-    return crop, np.where(conflict, np.uint32(0), id_of_rank[lowest])
+    y, x = np.nonzero(several)
+    size = (bounds[2] - bounds[0]) / BLOCK
+    centres = shapely.points(bounds[0] + (x + 0.5) * size, bounds[3] - (y + 0.5) * size)
+    near = np.unique(parcels.tree.query(centres)[1])  # their boxes hold such a pixel; no other parcel matters here
+    ranked = _chosen(parcels, near[np.lexsort((parcels.ids[near], parcels.classes[near]))])
+    lowest, highest = (_ranks(which, ranked, bounds)[several] - 1 for which in ("min", "max"))
+    conflict = ranked.classes[lowest] != ranked.classes[highest]
+    crop = np.where(conflict, np.uint8(IGNORE), ranked.classes[lowest])
+    return crop, np.where(conflict, np.uint32(0), ranked.ids[lowest])
 
 
-def _extreme(which: str, geometries: NDArray[np.object_], bounds: Bounds) -> NDArray[np.uint32]:
-    """The lowest or highest rank (1, 2, ... in the order given) at each pixel centre; 0 where no parcel is."""
-    ranks = np.arange(1, len(geometries) + 1, dtype=np.uint32)
+def _touched_too(centre: Burnt, parcels: Parcels, bounds: Bounds) -> Burnt:
+    """Pixels whose centre no parcel holds, given to the smallest id that touches them."""
+    crop, parcel = centre
+    ranked = _chosen(parcels, np.argsort(parcels.ids))
+    first = _ranks("min", ranked, bounds, all_touched=True)
+    free = (first > 0) & (_ranks("any", ranked, bounds) == 0)
+    crop[free], parcel[free] = ranked.classes[first[free] - 1], ranked.ids[first[free] - 1]
+    return crop, parcel
+
+
+def _ranks(which: str, parcels: Parcels, bounds: Bounds, all_touched: bool = False) -> NDArray[np.uint32]:
+    """The lowest or highest place in the order given, from 1, of the parcels that hold a pixel; 0 where none does."""
+    return _burnt(parcels.geometries, np.arange(1, len(parcels) + 1, dtype=np.uint32), which, bounds, all_touched)
+
+
+def _burnt(
+    geometries: NDArray[np.object_], values: NDArray[Number], how: str, bounds: Bounds, all_touched: bool = False
+) -> NDArray[Number]:
     burnt = rusterize(
         geometries,
-        burn=ranks,
+        burn=values,
         extent=bounds,
         out_shape=(BLOCK, BLOCK),
-        fun=which,
+        fun=how,
         background=0,
         encoding="numpy",
-        dtype="uint32",
+        all_touched=all_touched,
+        dtype=values.dtype.name,
     )
-    return np.asarray(burnt, dtype=np.uint32).reshape(BLOCK, BLOCK)
+    return np.asarray(burnt, dtype=values.dtype).reshape(BLOCK, BLOCK)

@@ -1,27 +1,24 @@
-"""label: parcel declarations to the label store, one tile at a time, on the cube's grid."""
+"""label: the parcel table to the label store, one tile at a time, on the cube's grid."""
 
-import hashlib
 import time
-from collections import Counter
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from shapely.geometry.base import BaseGeometry
 
 from catalogs import crops
-from catalogs.errors import BadInput
+from catalogs.burnt_parcels import tell
 from catalogs.grid import Grid, Tile
-from catalogs.parcels import any_parcel, read_parcels, source_info
-from catalogs.rasterise import rasterise
+from catalogs.parcels.table import read_parcels
+from catalogs.rasterise import Rule, rasterise
 from catalogs.region import outside_region
 from catalogs.root import Root
 from catalogs.stores import Store, spatial_coordinates, write_shard
-from catalogs.taxonomy import BACKGROUND, IGNORE, ten_crops
+from catalogs.taxonomy import BACKGROUND, IGNORE
 from cluster.items import item_workers
 from cluster.progress import Progress
-from pipelines.download import local_copy
+from pipelines.harmonise import harmonise, table_description
 from pipelines.outcomes import Outcomes
 from pipelines.plan import Plan
 from pipelines.stored import units_of
@@ -33,26 +30,34 @@ class Labelling:
 
     root: Root
     grid: Grid
-    file: Path
     region: BaseGeometry
     outside: int
     """The class of ground in no parcel."""
+    rule: Rule
 
 
 def label(plan: Plan, progress: Progress) -> dict[str, Any]:
-    """Fill the label store; tiles labelled before stay as they are."""
-    file = local_copy(plan, progress)
-    check_parcels(plan, file)
+    """Harmonise, audit, burn, audit again; parts and tiles that were made before stay as they are."""
+    from pipelines.audit import audit_labels, audit_parcels, check_fit
+
+    records = harmonise(plan, progress)
+    check_fit(plan, audit_parcels(plan, records, progress))
+    burn(plan, progress)
+    return {"tiles": len(plan.tiles), **audit_labels(plan, progress)}
+
+
+def burn(plan: Plan, progress: Progress) -> None:
+    """Fill the label store from the parcel table."""
     store = Store(plan.root, crops.LABELS)
     store.begin(
-        crops.label_layouts(plan.grid, ten_crops()),
+        crops.label_layouts(plan.grid, plan.taxonomy),
         spatial_coordinates(plan.grid),
-        describe_labels(plan, file),
+        describe_labels(plan),
         {"title": f"Declared crops of {plan.project.region.name}"},
     )
     missing = set(store.missing(units_of(plan, crops.LABELS)))
     todo = [tile for tile in plan.tiles if str(tile) in missing]
-    job = Labelling(plan.root, plan.grid, file, plan.region, _outside(plan))
+    job = Labelling(plan.root, plan.grid, plan.region, _outside(plan), rule_of(plan))
     outcomes = Outcomes(store)
     with progress.stage("label", len(plan.tiles), "tiles", already=len(plan.tiles) - len(todo)) as bar:
         if todo:
@@ -62,17 +67,15 @@ def label(plan: Plan, progress: Progress) -> dict[str, Any]:
                     bar.advance()
     outcomes.check()
     store.sweep()
-    counts = parcel_counts(store, plan)
-    progress.say("label: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count))
-    return {"tiles": len(plan.tiles), "parcels_met": counts}
 
 
 def label_tile(job: Labelling, tile: Tile) -> dict[str, Any]:
     """Read the parcels of a tile, burn them, write and commit."""
     began = time.monotonic()
     window = job.grid.window(tile)
-    parcels = read_parcels(job.file, job.grid.bounds(window), job.grid.crs, ten_crops())
-    crop, parcel = rasterise(parcels, job.grid, window, job.outside)
+    bounds = job.grid.bounds(window)
+    parcels = read_parcels(job.root, bounds, job.grid.crs)
+    crop, parcel = rasterise(parcels, job.grid, window, job.outside, job.rule)
     abroad = outside_region(job.region, job.grid, window)
     crop[abroad], parcel[abroad] = IGNORE, 0  # other countries' fields are not declared here: nothing is known of them
     store = Store(job.root, crops.LABELS)
@@ -80,41 +83,26 @@ def label_tile(job: Labelling, tile: Tile) -> dict[str, Any]:
         write_shard(store.array("crop"), window.slices, crop),
         write_shard(store.array("parcel"), window.slices, parcel),
     ]
-    record = {"parcels": dict(parcels.counts), "digests": digests}
+    record = {"digests": digests, **tell(parcels, parcel, bounds, job.grid.resolution)}
     store.ledger.commit(str(tile), record | {"seconds": round(time.monotonic() - began, 3)})
     return record
 
 
-def check_parcels(plan: Plan, file: Path) -> None:
-    """Refuse a file that holds nothing for the region before a store is begun."""
-    source = source_info(file)
-    if not any_parcel(file, plan.region.bounds, plan.grid.crs):
-        raise BadInput(
-            f"parcel file {file}",
-            f"has no parcel in the region (it holds {source.count} in {source.crs}, within "
-            f"{', '.join(f'{edge:.0f}' for edge in source.bounds)}).",
-            "Check [labels] file and the region.",
-        )
-
-
-def describe_labels(plan: Plan, file: Path) -> dict[str, Any]:
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+def describe_labels(plan: Plan) -> dict[str, Any]:
+    """What the pixels of the label store follow from."""
     return {
         "store": "labels",
         "grid": plan.grid_description,
-        "parcels": {"name": file.name, "sha256": digest},
-        "taxonomy": ten_crops().identity,
+        "parcels": table_description(plan.root),
+        "taxonomy": plan.taxonomy.identity,
         "outside": plan.project.labels.outside,
+        **rule_of(plan).describe(),
     }
 
 
-def parcel_counts(store: Store, plan: Plan) -> Counter[str]:
-    """What reading met, summed over tiles: a parcel on a border counts in each tile that it touches."""
-    total: Counter[str] = Counter()
-    for tile in plan.tiles:
-        total.update(store.ledger.record(str(tile))["parcels"])
-    return total
+def rule_of(plan: Plan) -> Rule:
+    labels = plan.project.labels
+    return Rule(labels.rule, labels.min_share, labels.inward)
 
 
 def _outside(plan: Plan) -> int:

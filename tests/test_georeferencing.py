@@ -14,7 +14,7 @@ from rasterio.enums import Resampling
 from catalogs.bands import BANDS, CLEAR_SCL, NATIVE_RESOLUTION
 from catalogs.files import Target, read_window
 from catalogs.grid import Window
-from catalogs.parcels import Parcels
+from catalogs.parcels.table import Parcels
 from catalogs.rasterise import rasterise
 from catalogs.stac.access import Access
 from pipelines.plan import Plan
@@ -143,7 +143,7 @@ def parcels(run) -> np.ndarray:
     """Which parcel each pixel of the cube's ground is of, as Furrow burns them."""
     outlines = geopandas.read_file(BELGIUM / "parcels_from_raster.gpkg")
     ids, geometries = outlines["id"].to_numpy(np.uint32), outlines.geometry.to_numpy()
-    known = Parcels(f"EPSG:{EPSG}", geometries, np.ones(len(ids), np.uint8), ids, {})
+    known = Parcels(f"EPSG:{EPSG}", geometries, np.ones(len(ids), np.uint8), ids)
     grid = run[0].grid
     return rasterise(known, grid, Window(0, 0, *grid.shape), 0)[1]
 
