@@ -1,12 +1,13 @@
 """The patch store and its index: training windows copied side by side, so that a shard is read whole."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import BytesIO
 
 import geopandas
 import pandas as pd
 from shapely import box
+from zarr.codecs import BloscCodec
 
 from catalogs.bands import BANDS
 from catalogs.grid import Grid, Window
@@ -18,7 +19,20 @@ from catalogs.taxonomy import IGNORE
 NAME = "patches.zarr"
 INDEX = "patches.parquet"
 SHARD = 16
-"""Patches in a shard: with twelve periods about 60 MB, which a reader decodes at once and draws from."""
+"""Patches in a shard: with twelve periods and 128 pixels 63 MB, which storage of any kind reads at full speed."""
+
+CODEC = BloscCodec(cname="lz4", clevel=5, shuffle="noshuffle", blocksize=256 * 1024)
+"""Patches are written once and read in every epoch. This one leaves out what repeats, such as pixels of 20 m and ground
+without data, and copies the rest. It decodes eight times as fast as the cube's, and is twice as large
+(benchmarks/patches.py)."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Whose fields a project's patches show, and of which year."""
+
+    country: str = ""
+    year: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,7 @@ def patch_layouts(patches: int, periods: int, size: int) -> dict[str, Layout]:
             chunk=(1, periods, bands, size, size),
             fill=0,
             attributes={"long_name": "surface reflectance x 10000; 0 = no data", "units": "1e-4"},
+            codec=CODEC,
         ),
         "crop": Layout(
             dims=("patch", "y", "x"),
@@ -56,6 +71,7 @@ def patch_layouts(patches: int, periods: int, size: int) -> dict[str, Layout]:
             chunk=(1, size, size),
             fill=IGNORE,
             attributes={"long_name": "declared crop; 255 = ignore"},
+            codec=CODEC,
         ),
     }
 
@@ -73,7 +89,13 @@ def shard_name(number: int) -> str:
 
 
 def write_index(
-    root: Root, grid: Grid, size: int, chosen: Sequence[Candidate], splits: Mapping[Block, str], classes: Sequence[str]
+    root: Root,
+    grid: Grid,
+    size: int,
+    chosen: Sequence[Candidate],
+    splits: Mapping[Block, str],
+    classes: Sequence[str],
+    origin: Origin | None = None,
 ) -> None:
     """A GeoParquet table that a person can open and map: where each patch lies, its split and its crops."""
     squares = [box(*grid.bounds(Window(patch.y, patch.x, size, size))) for patch in chosen]
@@ -82,11 +104,12 @@ def write_index(
             "patch": number,
             "split": splits[patch.block],
             "block": f"{patch.block[0]}/{patch.block[1]}",
+            **asdict(origin or Origin()),
             "y": patch.y,
             "x": patch.x,
             "size": size,
-            "labelled": round(patch.labelled, 4),
-            "clear": round(patch.clear, 4),
+            **{share: round(getattr(patch, share), 4) for share in ("inside", "labelled", "clear", "no_data")},
+            "classes": patch.classes(size),
             **dict(zip(classes, patch.counts, strict=True)),
         }
         for number, patch in enumerate(chosen)

@@ -1,6 +1,5 @@
-"""Training patches: square windows of cube and labels, filtered, split by blocks of space and chosen by crop."""
+"""Windows that could become training patches, what is measured of them, and which of them are good enough."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,13 +11,19 @@ from catalogs.taxonomy import IGNORE
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
+LEAST_INSIDE = 0.25
+"""Share of a patch that must lie in the region: of less, shares are those of a few pixels."""
+
+PRESENT = 0.01
+"""Share of a patch's pixels from which on a class counts as being there."""
+
 Block = tuple[int, int]
 """Row and column of a block on the global lattice: the same ground is the same block in every run."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A window that could become a patch, with what the filters and the choice need to know."""
+    """A window that could become a patch. Its shares are of the pixels that lie in the region, where labels can be."""
 
     y: int
     x: int
@@ -29,6 +34,45 @@ class Candidate:
     """Share of pixels and periods with a clear observation."""
     counts: tuple[int, ...]
     """Pixels of each class."""
+    no_data: float = 0.0
+    """Share of pixels without an observation in any period."""
+    inside: float = 1.0
+    """Share of the whole patch that lies in the region."""
+
+    def classes(self, size: int) -> int:
+        """How many classes it has enough pixels of, background among them."""
+        return sum(count >= PRESENT * size**2 for count in self.counts)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What a patch must have been seen and declared as, whatever grows on it."""
+
+    min_labelled: float
+    min_clear: float
+    max_no_data: float
+
+    def fault(self, candidate: Candidate) -> str | None:
+        """Why a candidate is left out: the first reason that holds."""
+        if candidate.inside < LEAST_INSIDE:
+            return "outside"
+        if candidate.no_data > self.max_no_data:
+            return "no_data"
+        if candidate.clear < self.min_clear:
+            return "cloudy"
+        return "unlabelled" if candidate.labelled < self.min_labelled else None
+
+
+REASONS: Mapping[str, str] = {
+    "outside": f"less than {LEAST_INSIDE:.0%} of it lies in the region",
+    "no_data": "too much ground without any observation (max_no_data)",
+    "cloudy": "too few clear observations (min_clear)",
+    "unlabelled": "too little labelled ground (min_labelled)",
+    "few_classes": "too few classes, in a training block (min_classes)",
+    "over_cap": "would give one class more than its share of the training pixels (cap)",
+    "not_drawn": "not among those drawn for training (most)",
+}
+"""Why windows are left out, in the order in which it is asked."""
 
 
 def patch_windows(grid: Grid, tile: Tile, size: int) -> list[Window]:
@@ -39,28 +83,32 @@ def patch_windows(grid: Grid, tile: Tile, size: int) -> list[Window]:
 
 
 def measure_patch(
-    window: Window, block: Block, crop: NDArray[np.uint8], observations: NDArray[np.uint8], classes: int
+    window: Window,
+    block: Block,
+    crop: NDArray[np.uint8],
+    observations: NDArray[np.uint8],
+    inside: NDArray[np.bool_],
+    classes: int,
 ) -> Candidate:
-    counts = np.bincount(crop[crop != IGNORE], minlength=classes)
-    clear = float((observations > 0).mean())
-    return Candidate(window.y, window.x, block, float(counts.sum() / crop.size), clear, tuple(map(int, counts)))
+    """Labels count only inside the region, and so does what was seen: ground abroad speaks neither for nor against."""
+    pixels = int(inside.sum())
+    known = crop[inside & (crop != IGNORE)]
+    seen = observations[:, inside] > 0
+    return Candidate(
+        window.y,
+        window.x,
+        block,
+        labelled=known.size / max(pixels, 1),
+        clear=float(seen.mean()) if pixels else 0.0,
+        counts=tuple(map(int, np.bincount(known, minlength=classes))),
+        no_data=float((~seen.any(axis=0)).mean()) if pixels else 1.0,
+        inside=pixels / crop.size,
+    )
 
 
 def block_of(grid: Grid, y: int, x: int, side: int) -> Block:
     """The block that holds a pixel of the grid's arrays."""
     return (grid.first.row * grid.side + y) // side, (grid.first.col * grid.side + x) // side
-
-
-def split_blocks(blocks: Sequence[Block], validation_share: float, test_share: float, seed: int) -> dict[Block, str]:
-    """Blocks in an order that only their place and the seed decide; the first go to test, the next to validation.
-
-    Each share gets at least one block if it asks for any and there are three or more.
-    """
-    order = sorted(set(blocks), key=lambda block: _draw(block, seed))
-    test = _share(test_share, len(order))
-    validation = _share(validation_share, len(order))
-    parts = [TEST] * test + [VALIDATION] * validation + [TRAIN] * (len(order) - test - validation)
-    return dict(zip(order, parts, strict=True))
 
 
 def inner_mask(grid: Grid, window: Window, side: int, margin: int) -> NDArray[np.bool_]:
@@ -73,32 +121,8 @@ def inner_mask(grid: Grid, window: Window, side: int, margin: int) -> NDArray[np
     return inside_y[:, None] & inside_x[None, :]
 
 
-def choose_patches(candidates: Sequence[Candidate], most: int | None, seed: int) -> list[Candidate]:
-    """At most `most` of them, drawn without replacement; patches with rare crops are likelier to be drawn.
-
-    A patch weighs the mean over its labelled pixels of 1 / sqrt(share of the pixel's class).
-    """
-    if most is None or len(candidates) <= most:
-        return list(candidates)
-    counts = np.array([candidate.counts for candidate in candidates], dtype=float)
-    share = counts.sum(axis=0) / counts.sum()
-    rarity = np.divide(1, np.sqrt(share), out=np.zeros_like(share), where=share > 0)
-    weight = (counts @ rarity) / np.maximum(counts.sum(axis=1), 1)
-    # Gumbel's trick: the largest keys are a weighted draw without replacement
-    keys = np.log(np.maximum(weight, 1e-12)) + np.random.default_rng(seed).gumbel(size=len(weight))
-    chosen = np.sort(np.argsort(keys)[-most:])
-    return [candidates[i] for i in chosen]
-
-
-def class_pixels(candidates: Sequence[Candidate], names: Sequence[str]) -> Mapping[str, int]:
-    totals = np.sum([candidate.counts for candidate in candidates], axis=0) if candidates else [0] * len(names)
-    return dict(zip(names, map(int, totals), strict=True))
-
-
-def _draw(block: Block, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}:{block[0]}:{block[1]}".encode()).digest()
-
-
-def _share(share: float, blocks: int) -> int:
-    wanted = round(share * blocks)
-    return max(wanted, 1) if share > 0 and blocks >= 3 else wanted
+def class_counts(candidates: Sequence[Candidate], classes: int) -> NDArray[np.int64]:
+    """Pixels of each class over all of them."""
+    rows = np.array([candidate.counts for candidate in candidates], np.int64)
+    totals: NDArray[np.int64] = rows.reshape(-1, classes).sum(axis=0)
+    return totals

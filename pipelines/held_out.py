@@ -1,13 +1,16 @@
-"""The ground that scores are of: test patches, without the strip along the edges of their blocks."""
+"""The ground that scores are of: test patches, without the strip along their blocks and without shared parcels."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from catalogs import crops
 from catalogs.grid import Tile, Window
+from catalogs.patch_splits import foreign_parcels, foreign_pixels, read_shared_parcels
 from catalogs.patch_store import INDEX, Patch, patches_of, read_index
 from catalogs.patches import TEST, inner_mask
+from catalogs.stores import Store
 from pipelines.plan import Plan
 
 
@@ -29,4 +32,6 @@ def scored_pixels(plan: Plan, whole: Window, patches: Sequence[Patch]) -> NDArra
     for patch in patches:
         here = Window(patch.y - whole.y, patch.x - whole.x, patch.size, patch.size).slices
         scored[here] = inner_mask(plan.grid, patch.window, settings.block, settings.margin)
+    if patches and len(shared := foreign_parcels(read_shared_parcels(plan.root), TEST)):
+        scored &= ~foreign_pixels(Store(plan.root, crops.LABELS).read("parcel", whole.slices), shared)
     return scored

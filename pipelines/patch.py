@@ -2,49 +2,43 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
 
 from catalogs import crops, cube, patch_store
 from catalogs.cube import read_cube
-from catalogs.errors import BadInput
-from catalogs.grid import Grid, Tile, Window
-from catalogs.patch_store import Patch, patch_layouts, patch_shards, read_index, write_index
-from catalogs.patches import (
-    TEST,
-    TRAIN,
-    VALIDATION,
-    Block,
-    Candidate,
-    block_of,
-    choose_patches,
-    class_pixels,
-    inner_mask,
-    measure_patch,
-    patch_windows,
-    split_blocks,
-)
+from catalogs.grid import Grid
+from catalogs.patch_splits import PARCELS, SPLITS, Ids, foreign_parcels, foreign_pixels, read_shared_parcels
+from catalogs.patch_store import Patch, patch_layouts, patch_shards, read_index
+from catalogs.patches import TRAIN, inner_mask
 from catalogs.root import Root
 from catalogs.stores import Store, write_shard
-from catalogs.taxonomy import IGNORE, ten_crops
-from cluster.items import Each, item_workers
+from catalogs.taxonomy import IGNORE
+from cluster.items import item_workers
 from cluster.progress import Progress
 from models.normalisation import moments
 from pipelines.outcomes import Outcomes
+from pipelines.patch_measuring import Measuring
+from pipelines.patch_report import JSON, PAGE, write_patch_report
+from pipelines.patch_selection import choose, origin_of
 from pipelines.plan import Plan
-from pipelines.project.settings import Patches
+from pipelines.project.labels import Patches
 from pipelines.stored import check_whole, identity_of
 
 
 @dataclass(frozen=True)
 class Cutting:
-    """Everything a worker needs to measure a tile or to copy a shard of patches."""
+    """Everything a worker needs to copy a shard of patches."""
 
     root: Root
     grid: Grid
     settings: Patches
+    classes: int
+    choice: str = ""
+    """Digest of the parcels in two splits, so that a worker that has read them need not do so for every shard."""
 
 
 def patch(plan: Plan, progress: Progress) -> dict[str, Any]:
@@ -52,31 +46,23 @@ def patch(plan: Plan, progress: Progress) -> dict[str, Any]:
     check_whole(plan, cube.NAME, crops.LABELS)
     description = describe_patches(plan)
     store = Store(plan.root, patch_store.NAME)
-    job = Cutting(plan.root, plan.grid, plan.project.patches)
     if store.description() is None:
         with item_workers(plan.project.compute.address, plan.workers) as each:
-            _choose(plan, progress, job, each)
+            choose(plan, progress, measuring_of(plan), each)
     patches = patch_store.patches_of(read_index(plan.root))
     layouts = patch_layouts(len(patches), len(plan.periods), plan.project.patches.size)
     store.begin(layouts, {}, description, {"title": f"Training patches of {plan.project.region.name}"})
-    _copy(plan, store, job, patches, progress)
+    copied = _copy(plan, store, patches, progress)
     store.sweep()
-    found = {split: sum(p.split == split for p in patches) for split in (TRAIN, VALIDATION, TEST)}
+    if copied or not plan.root.exists(JSON):
+        write_patch_report(plan, store)
+    found = {split: sum(p.split == split for p in patches) for split in SPLITS}
     progress.say("patch: " + ", ".join(f"{count} for {split}" for split, count in found.items()))
-    return {"patches": found}
+    return {"patches": found, "report": plan.root.path(PAGE)}
 
 
-def measure_tile(job: Cutting, tile: Tile) -> list[Candidate]:
-    """The windows of a tile that pass the filters."""
-    whole, classes = job.grid.window(tile), len(ten_crops().names)
-    labels = Store(job.root, crops.LABELS).read("crop", whole.slices)
-    seen = Store(job.root, cube.NAME).read("observations", (slice(None), *whole.slices))
-    found = []
-    for window in patch_windows(job.grid, tile, job.settings.size):
-        y, x = Window(window.y - whole.y, window.x - whole.x, window.height, window.width).slices
-        block = block_of(job.grid, window.y, window.x, job.settings.block)
-        found.append(measure_patch(window, block, labels[y, x], seen[:, y, x], classes))
-    return [c for c in found if c.labelled >= job.settings.min_labelled and c.clear >= job.settings.min_clear]
+def measuring_of(plan: Plan) -> Measuring:
+    return Measuring(plan.root, plan.grid, plan.region, plan.project.patches, len(plan.taxonomy.names))
 
 
 def copy_shard(job: Cutting, members: Sequence[Patch]) -> dict[str, Any]:
@@ -88,58 +74,36 @@ def copy_shard(job: Cutting, members: Sequence[Patch]) -> dict[str, Any]:
     first = members[0].number
     rows = slice(first, first + len(members))
     digests = [
-        write_shard(store.array("reflectance"), (rows,), pictures),
-        write_shard(store.array("crop"), (rows,), crop),
+        write_shard(store.array("reflectance"), (rows, *[slice(None)] * 4), pictures),
+        write_shard(store.array("crop"), (rows, *[slice(None)] * 2), crop),
     ]
     seen = moments(pictures[[member.split == TRAIN for member in members]])
     sums = {name: getattr(seen, name).tolist() for name in ("count", "total", "squares")}
-    record = {"patches": len(members), "digests": digests, "sums": sums}
+    record = {"patches": len(members), "digests": digests, "sums": sums, "pixels": _pixels(job, members, crop)}
     store.ledger.commit(patch_store.shard_name(first // patch_store.SHARD), record)
     return record
 
 
 def describe_patches(plan: Plan) -> dict[str, Any]:
+    origin = origin_of(plan)
     return {
         "store": "patches",
         "cube": identity_of(plan.root, cube.NAME, "ingest"),
         "labels": identity_of(plan.root, crops.LABELS, "label"),
+        "taxonomy": plan.taxonomy.identity,
+        "origin": {"country": origin.country, "year": origin.year},
         "settings": plan.project.patches.model_dump(mode="json"),
     }
 
 
-def _choose(plan: Plan, progress: Progress, job: Cutting, each: Each) -> None:
-    candidates: list[Candidate] = []
-    outcomes = Outcomes(Store(plan.root, patch_store.NAME))
-    with progress.stage("choose", len(plan.tiles), "tiles") as bar:
-        for tile, outcome in each(partial(measure_tile, job), plan.tiles):
-            outcomes.add(str(tile), outcome)
-            candidates += outcome if isinstance(outcome, list) else []
-            bar.advance()
-    outcomes.check()
-    candidates.sort(key=lambda c: (c.y, c.x))
-    settings, names = plan.project.patches, ten_crops().names
-    splits = split_blocks([c.block for c in candidates], settings.validation_share, settings.test_share, settings.seed)
-    learned = [c for c in candidates if splits[c.block] == TRAIN]
-    held_out = [c for c in candidates if splits[c.block] != TRAIN]  # a chosen test would flatter the map
-    kept = choose_patches(learned, settings.most, settings.seed) + held_out
-    chosen = _in_order_of_split(kept, splits, settings.seed)
-    _check_choice(chosen, splits, len(plan.tiles))
-    write_index(plan.root, plan.grid, settings.size, chosen, splits, names)
-    progress.say(f"pixels of each class: {class_pixels(chosen, names)}")
-
-
-def _in_order_of_split(chosen: list[Candidate], splits: dict[Block, str], seed: int) -> list[Candidate]:
-    """Training patches first, each split in random order, so that a shard holds patches from all over."""
-    order = np.random.default_rng(seed).permutation(len(chosen))
-    ranks = {TRAIN: 0, VALIDATION: 1, TEST: 2}
-    return sorted((chosen[i] for i in order), key=lambda c: ranks[splits[c.block]])
-
-
-def _copy(plan: Plan, store: Store, job: Cutting, patches: list[Patch], progress: Progress) -> None:
+def _copy(plan: Plan, store: Store, patches: list[Patch], progress: Progress) -> bool:
+    """Copy what is missing; whether there was anything to do."""
     shards = patch_shards(len(patches))
     missing = set(store.missing(shards))
     groups = [patches[i : i + patch_store.SHARD] for i in range(0, len(patches), patch_store.SHARD)]
     todo = [group for (name, _), group in zip(shards, groups, strict=True) if name in missing]
+    shared = sha256(plan.root.read(PARCELS)).hexdigest()
+    job = Cutting(plan.root, plan.grid, plan.project.patches, len(plan.taxonomy.names), shared)
     outcomes = Outcomes(store)
     with progress.stage("patch", len(shards), "shards", already=len(shards) - len(todo)) as bar:
         if todo:
@@ -148,22 +112,29 @@ def _copy(plan: Plan, store: Store, job: Cutting, patches: list[Patch], progress
                     outcomes.add(patch_store.shard_name(group[0].number // patch_store.SHARD), outcome)
                     bar.advance()
     outcomes.check()
+    return bool(todo)
 
 
 def _labels(job: Cutting, labels: Store, member: Patch) -> np.ndarray:
-    """A patch's labels; those of held-out blocks only where no neighbour of another split is near."""
+    """A patch's labels, without parcels of another split; of held-out blocks only where no other split is near."""
     crop = labels.read("crop", member.window.slices)
-    if member.split == TRAIN:
-        return crop
-    inner = inner_mask(job.grid, member.window, job.settings.block, job.settings.margin)
-    return np.where(inner, crop, np.uint8(IGNORE))
+    if len(foreign := _foreign(job.root, job.choice, member.split)):
+        crop[foreign_pixels(labels.read("parcel", member.window.slices), foreign)] = IGNORE
+    if member.split != TRAIN:
+        crop[~inner_mask(job.grid, member.window, job.settings.block, job.settings.margin)] = IGNORE
+    return crop
 
 
-def _check_choice(chosen: list[Candidate], splits: dict[Block, str], tiles: int) -> None:
-    lacking = {TRAIN, VALIDATION, TEST} - {splits[candidate.block] for candidate in chosen}
-    if lacking:
-        raise BadInput(
-            f"{len(chosen)} patches of {len(splits)} blocks from {tiles} tiles",
-            f"leave none for {', '.join(sorted(lacking))}.",
-            "Write a smaller [patches] block, or lower min_labelled and min_clear, or map a larger region.",
-        )
+@lru_cache(maxsize=len(SPLITS))
+def _foreign(root: Root, choice: str, split: str) -> Ids:
+    return foreign_parcels(read_shared_parcels(root), split)
+
+
+def _pixels(job: Cutting, members: Sequence[Patch], crop: np.ndarray) -> dict[str, list[int]]:
+    """Labelled pixels of each class by split, as they are stored."""
+    splits = np.array([member.split for member in members])
+    return {
+        split: np.bincount(crop[splits == split].ravel(), minlength=IGNORE + 1)[: job.classes].tolist()
+        for split in SPLITS
+        if (splits == split).any()
+    }

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import reduce
-from operator import add
 from typing import Any
 
 import numpy as np
@@ -12,22 +10,20 @@ from catalogs import patch_store
 from catalogs.bands import BANDS
 from catalogs.description import differences, identity
 from catalogs.errors import BadInput
-from catalogs.patch_store import Patch, patch_shards, patches_of, read_index
 from catalogs.patches import TRAIN, VALIDATION
-from catalogs.stores import Store
-from catalogs.taxonomy import IGNORE, ten_crops
+from catalogs.taxonomy import IGNORE
 from cluster.progress import Bar, Progress
 from cluster.session import ray_session
 from cluster.training import train_on_workers
 from models.card import Card
-from models.normalisation import Moments, Normalisation
 from models.separability import rank_periods
 from pipelines.checkpoints import card_in, read_checkpoint
 from pipelines.devices import check_training_fits, training_gpus
 from pipelines.patch_reading import PatchReader
+from pipelines.patch_sources import normalisation_of, origins_of, patch_sources
 from pipelines.plan import Plan
 from pipelines.project.settings import SINGLE_DATE
-from pipelines.stored import identity_of, missing
+from pipelines.stored import identity_of
 from pipelines.training_loop import Recipe, train_all
 
 SAMPLE = 200
@@ -84,12 +80,10 @@ def make_recipes(plan: Plan) -> list[Recipe]:
 
 def _recipe(plan: Plan) -> Recipe:
     """What the networks share."""
-    if Store(plan.root, patch_store.NAME).description() is None:
-        raise missing(plan.root, patch_store.NAME, "patch")
-    index = read_index(plan.root)
-    patches = patches_of(index)
-    names = ten_crops().names
-    seen = index[index["split"] == TRAIN][list(names)].sum()
+    sources = patch_sources(plan)
+    names = plan.taxonomy.names
+    members = {split: tuple(n for source in sources for n in source.numbers(split)) for split in (TRAIN, VALIDATION)}
+    also = {"also": [source.identity for source in sources[1:]], "origins": origins_of(sources)}
     card = Card(
         name=plan.project.model.name,
         architecture=plan.project.model.architecture,
@@ -98,30 +92,33 @@ def _recipe(plan: Plan) -> Recipe:
         periods=tuple((str(period.start), str(period.end)) for period in plan.periods),
         period_index=tuple(range(len(plan.periods))),
         classes=dict(enumerate(names)),
-        normalisation=_normalisation(plan, len(patches)),
+        normalisation=normalisation_of(sources),
         training_identity="",
-        training={"region": plan.project.region.name, "patches": sum(p.split == TRAIN for p in patches)},
+        training={"region": plan.project.region.name, "patches": len(members[TRAIN])} | (also if sources[1:] else {}),
     )
     return Recipe(
         root=plan.root,
         card=card,
         training=plan.project.training,
-        train=_numbers(patches, TRAIN),
-        validation=_numbers(patches, VALIDATION),
-        class_pixels=tuple(int(seen[name]) for name in names),
+        train=members[TRAIN],
+        validation=members[VALIDATION],
+        class_pixels=tuple(np.sum([source.class_pixels(names) for source in sources], axis=0).tolist()),
+        also=tuple(source.root for source in sources[1:]),
     )
 
 
 def _named(recipe: Recipe, name: str, period_index: tuple[int, ...]) -> Recipe:
     settings = recipe.card.settings | {"periods": len(period_index)}
     # How many work on it is no part of what is trained: it may change between two halves of a training.
-    settings_of_training = recipe.training.model_dump(mode="json", exclude={"compare_single_date", "workers"})
+    settings_of_training = recipe.training.model_dump(mode="json", exclude={"compare_single_date", "workers", "also"})
     decides = {
         "patches": identity_of(recipe.root, patch_store.NAME, "patch"),
         "settings": settings,
         "period_index": list(period_index),
         "training": settings_of_training,
     }
+    if "also" in recipe.card.training:
+        decides["also"] = recipe.card.training["also"]
     notes = recipe.card.training | settings_of_training | {"planned": decides}
     card = replace(recipe.card, name=name, settings=settings, period_index=period_index, training=notes)
     return replace(recipe, card=replace(card, training_identity=identity(decides)))
@@ -159,24 +156,11 @@ def _some(members: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _pixels(recipe: Recipe, members: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    reader, rng = PatchReader(recipe.root), np.random.default_rng(recipe.training.seed)
+    reader, rng = PatchReader(recipe.root, *recipe.also), np.random.default_rng(recipe.training.seed)
     series, crops = [], []
-    for member in members:
-        picture_TCYX, crop = reader.read(member)
+    for picture_TCYX, crop in reader.stream(members):
         y, x = np.nonzero(crop != IGNORE)
         drawn = rng.choice(len(y), min(SAMPLE, len(y)), replace=False)
         series.append(picture_TCYX[:, :, y[drawn], x[drawn]].transpose(2, 0, 1))
         crops.append(crop[y[drawn], x[drawn]])
     return np.concatenate(series), np.concatenate(crops)
-
-
-def _normalisation(plan: Plan, patches: int) -> Normalisation:
-    """From the sums that copying the training patches left in the ledger."""
-    ledger = Store(plan.root, patch_store.NAME).ledger
-    records = (ledger.record(name)["sums"] for name, _ in patch_shards(patches))
-    sums = (Moments(*(np.array(record[name]) for name in ("count", "total", "squares"))) for record in records)
-    return reduce(add, sums).normalisation()
-
-
-def _numbers(patches: list[Patch], split: str) -> tuple[int, ...]:
-    return tuple(patch.number for patch in patches if patch.split == split)

@@ -1,7 +1,7 @@
 """The training loop: one network from its first weights to its checkpoint, resumable after every epoch."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from models.losses import class_weights, segmentation_loss
 from models.metrics import Confusion, confusion, score
 from models.normalisation import normalise
 from models.unet import UNet, UNetSettings, start_from_frequencies
-from pipelines.patch_reading import PatchReader, batches, shuffled
+from pipelines.patch_reading import Pair, PatchReader, batches, shuffled
 from pipelines.project.settings import Training
 
 WARM_UP = 0.05
@@ -41,6 +41,8 @@ class Recipe:
     train: tuple[int, ...]
     validation: tuple[int, ...]
     class_pixels: tuple[int, ...]
+    also: tuple[Root, ...] = ()
+    """Other roots whose patches are among the numbers."""
 
     @property
     def folder(self) -> str:
@@ -76,13 +78,15 @@ def train(recipe: Recipe, team: Team) -> None:
     history, best = _resume(recipe, network, optimizer)
     model = team.share(network)
     weights = class_weights(recipe.class_pixels).to(device)
-    reader = PatchReader(recipe.root)
+    reader = PatchReader(recipe.root, *recipe.also)
     for epoch in range(len(history), training.epochs):
         model.train()
         losses = []
         order = shuffled(recipe.train, training.seed, epoch)
-        for step, members in enumerate(batches(order, training.batch, team.rank, team.size)):
-            x_BCYX, truth_BYX = _batch(recipe, reader, members, epoch)
+        mine = list(batches(order, training.batch, team.rank, team.size))
+        stream = reader.stream([member for members in mine for member in members])
+        for step, members in enumerate(mine):
+            x_BCYX, truth_BYX = _batch(recipe, stream, members, epoch)
             _set_rate(optimizer, training.learning_rate, recipe.steps_an_epoch * epoch + step, recipe.steps)
             loss = segmentation_loss(model(x_BCYX.to(device)), truth_BYX.to(device), weights, training.dice_weight)
             optimizer.zero_grad(set_to_none=True)
@@ -120,15 +124,15 @@ def _set_rate(optimizer: torch.optim.Optimizer, highest: float, step: int, steps
         group["lr"] = highest * (min((step + 1) / rise, 1) if step < rise else fall)
 
 
-def _batch(recipe: Recipe, reader: PatchReader, members: Sequence[int], epoch: int) -> tuple[Tensor, Tensor]:
+def _batch(recipe: Recipe, stream: Iterator[Pair], members: Sequence[int], epoch: int) -> tuple[Tensor, Tensor]:
     """Each patch varied by chance that only seed, epoch and patch decide: the same on any number of workers."""
     pictures, truths = [], []
     for member in members:
-        picture_TCYX, truth = reader.read(member)
+        picture_TCYX, truth = next(stream)
         rng = np.random.default_rng([recipe.training.seed, epoch, member])
         varied, turned = augment(picture_TCYX[list(recipe.card.period_index)], truth, Augmentation(), rng)
         pictures.append(normalise(varied, recipe.card.normalisation).flatten(0, 1))
-        truths.append(torch.from_numpy(turned))
+        truths.append(torch.tensor(turned))  # a copy: the next patch is read into the same memory
     return torch.stack(pictures).contiguous(memory_format=torch.channels_last), torch.stack(truths)
 
 
@@ -137,8 +141,7 @@ def _validate(recipe: Recipe, network: UNet, reader: PatchReader, team: Team) ->
     network.eval()
     classes = len(recipe.card.classes)
     found = Confusion.empty(classes)
-    for member in recipe.validation[team.rank :: team.size]:
-        picture_TCYX, truth = reader.read(member)
+    for picture_TCYX, truth in reader.stream(recipe.validation[team.rank :: team.size]):
         used = picture_TCYX[list(recipe.card.period_index)]
         x_BCYX = normalise(used, recipe.card.normalisation).flatten(0, 1)[None].to(team.device)
         guess = network(x_BCYX).argmax(dim=1)[0].to(torch.uint8).cpu().numpy()

@@ -13,7 +13,7 @@ from catalogs.patch_store import NAME as PATCHES
 from catalogs.patch_store import Patch, read_index
 from catalogs.patches import TEST
 from catalogs.stores import Store
-from catalogs.taxonomy import IGNORE, ten_crops
+from catalogs.taxonomy import IGNORE
 from cluster.progress import Bar, Progress
 from models.metrics import Confusion, confusion, score
 from models.predictor import load_predictor
@@ -59,7 +59,7 @@ def _score(plan: Plan, progress: Progress) -> dict[str, Any]:
         season = _season(plan, by_tile, bar)
         single = _single_date(plan, by_tile, bar) if compares else None
         seams = _seams(plan, bar)
-    names = ten_crops().names
+    names = plan.taxonomy.names
     return {
         "checkpoint": plan.project.checkpoint,
         "split": TEST,
@@ -78,7 +78,7 @@ def _score(plan: Plan, progress: Progress) -> dict[str, Any]:
 
 def _season(plan: Plan, by_tile: dict[Tile, list[Patch]], bar: Bar) -> Confusion:
     mapped = Store(plan.root, crops.MAP)
-    total = Confusion.empty(len(ten_crops().names))
+    total = Confusion.empty(len(plan.taxonomy.names))
     for tile, patches in by_tile.items():
         total += _tile_confusion(plan, tile, patches, mapped.read("crop", plan.grid.window(tile).slices))
         bar.advance()
@@ -89,18 +89,18 @@ def _single_date(plan: Plan, by_tile: dict[Tile, list[Patch]], bar: Bar) -> dict
     """The same pixels, mapped in memory by the network that sees one period."""
     state, card = read_checkpoint(plan.root, SINGLE_DATE)
     predictor, job = load_predictor(state, card), mapping_of(plan, SINGLE_DATE)
-    total = Confusion.empty(len(ten_crops().names))
+    total = Confusion.empty(len(plan.taxonomy.names))
     for tile, patches in by_tile.items():
         total += _tile_confusion(plan, tile, patches, predict_tile(job, predictor, tile)[0])
         bar.advance()
-    return {"period": str(plan.periods[card.period_index[0]]), **score(total).as_dict(ten_crops().names)}
+    return {"period": str(plan.periods[card.period_index[0]]), **score(total).as_dict(plan.taxonomy.names)}
 
 
 def _tile_confusion(plan: Plan, tile: Tile, patches: list[Patch], mapped: NDArray[np.uint8]) -> Confusion:
     whole = plan.grid.window(tile)
     labels = Store(plan.root, crops.LABELS).read("crop", whole.slices)
     truth = np.where(scored_pixels(plan, whole, patches), labels, np.uint8(IGNORE))
-    return confusion(truth, mapped, len(ten_crops().names))
+    return confusion(truth, mapped, len(plan.taxonomy.names))
 
 
 def _seams(plan: Plan, bar: Bar) -> SeamCount:
