@@ -80,6 +80,12 @@ def label(project: ProjectFile, as_json: Json = False) -> None:
 
 
 @app.command()
+def audit(project: ProjectFile, as_json: Json = False) -> None:
+    """What is wrong with the declarations: codes, outlines, overlaps, and curves that contradict their crop."""
+    _verb("audit", project, as_json)
+
+
+@app.command()
 def patch(project: ProjectFile, as_json: Json = False) -> None:
     """Cut training patches, split by blocks of space."""
     _verb("patch", project, as_json)
@@ -119,6 +125,57 @@ def run(project: ProjectFile, as_json: Json = False) -> None:
 def status(project: ProjectFile, as_json: Json = False) -> None:
     """What is done, failed and missing."""
     _verb("status", project, as_json)
+
+
+@app.command()
+def parcels(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The parcels: a vector file or an archive with one.")],
+    out: Annotated[Path, typer.Option(help="A new folder for the audit and the harmonised parcels.")] = Path("audit"),
+    source: Annotated[str, typer.Option(help="eurocrops, eurocrops-v2 or national.")] = "eurocrops",
+    country: Annotated[str, typer.Option(help="As EuroCrops names it: AT, BE_VLG.")] = "",
+    mapping: Annotated[Path | None, typer.Option(help="CSV file from the crops in the file to classes.")] = None,
+    layer: Annotated[str | None, typer.Option(help="The layer, where there are several.")] = None,
+    crs: Annotated[str | None, typer.Option(help="The coordinate system, where the file does not say it.")] = None,
+    code_column: Annotated[str | None, typer.Option(help="The column of the crop's code.")] = None,
+    name_column: Annotated[str | None, typer.Option(help="The column of the crop's name.")] = None,
+    year: Annotated[int | None, typer.Option(help="Only declarations of this year.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read, harmonise and audit one parcel file, without a project."""
+
+    def work(progress: Any) -> dict[str, Any]:
+        from catalogs.parcels.sources import Asked
+        from pipelines.parcel_check import check_parcels
+
+        asked = Asked(source, layer, crs, code_column, name_column)
+        return check_parcels(file, out.absolute(), asked, country, mapping, year, progress)
+
+    go(work, as_json, again=_again("parcels", str(file), "--out", str(out)))
+
+
+references = typer.Typer(help="Datasets that maps are compared with: PASTIS, DACIA5.", no_args_is_help=True)
+app.add_typer(references, name="references")
+
+
+@references.command("check")
+def references_check(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the dataset was unpacked, or its archive.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Only names, numbers and headers of files.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Whether a download is whole: counts, shapes, and what is missing."""
+    found: dict[str, Any] = {}
+
+    def work(progress: Any) -> dict[str, Any]:
+        from pipelines.references import check
+
+        found.update(check(folder, progress, quick))
+        return found
+
+    go(work, as_json, again=_again("references", "check", str(folder)))
+    from pipelines.references import status_of
+
+    raise Exit(status_of(found))
 
 
 def _verb(name: str, project: Path, as_json: bool) -> None:

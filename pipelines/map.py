@@ -18,7 +18,7 @@ from catalogs.grid import Grid, Tile, Window
 from catalogs.region import outside_region
 from catalogs.root import Root
 from catalogs.stores import Store, spatial_coordinates, write_shard
-from catalogs.taxonomy import IGNORE, ten_crops
+from catalogs.taxonomy import IGNORE
 from cluster.actors import Slots, each_on_actors
 from cluster.progress import Progress
 from cluster.session import ray_session
@@ -50,14 +50,14 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     """Map the tiles that are not mapped yet."""
     state, card = read_checkpoint(plan.root, plan.project.checkpoint)
     check_cube(plan, card)
-    check_classes(card)
+    check_classes(plan, card)
     load_predictor(state, card)  # what does not fit together is told here, before a store is begun
     plan.check_memory(plan.map_bytes)
     store = Store(plan.root, crops.MAP)
     if store.description() is None:
         plan.root.remove(ITEM)  # what it describes is about to be made anew
     store.begin(
-        crops.map_layouts(plan.grid, ten_crops()),
+        crops.map_layouts(plan.grid, plan.taxonomy),
         spatial_coordinates(plan.grid),
         describe_map(plan, card),
         {"title": f"Crop map of {plan.project.region.name}", "Conventions": "CF-1.11"},
@@ -144,9 +144,9 @@ def check_cube(plan: Plan, card: Card) -> None:
     check_fits(card, BANDS, [(str(period.start), str(period.end)) for period in plan.periods])
 
 
-def check_classes(card: Card) -> None:
+def check_classes(plan: Plan, card: Card) -> None:
     """Refuse a network that speaks of other classes, or of the same in another order."""
-    names = ten_crops().names
+    names = plan.taxonomy.names
     if tuple(card.classes[number] for number in range(len(card.classes))) != names:
         told = ", ".join(card.classes.values())
         why = f"its classes are {told[:200]}, and maps are made of {', '.join(names)}."
@@ -160,7 +160,7 @@ def describe_map(plan: Plan, card: Card) -> dict[str, Any]:
         "cube": identity_of(plan.root, cube.NAME, "ingest"),
         "checkpoint": {"name": card.name, "weights_sha256": card.weights_sha256},
         "halo": plan.project.map.halo,
-        "classes": ten_crops().identity,
+        "classes": plan.taxonomy.identity,
     }
 
 

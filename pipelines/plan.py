@@ -15,10 +15,13 @@ from catalogs.description import identity
 from catalogs.errors import BadInput
 from catalogs.files import BLOCK_CACHE
 from catalogs.grid import Grid, Tile, squares
+from catalogs.parcels.crosswalks import Crosswalk, open_crosswalk
+from catalogs.parcels.sources import Asked
 from catalogs.periods import Period, split_season
 from catalogs.region import lonlat, region_from_box, region_from_file
 from catalogs.root import Root
 from catalogs.scenes import SceneList
+from catalogs.taxonomy import TABLES, Taxonomy, read_taxonomy, ten_crops
 from catalogs.temperatures import read_temperatures, thermal_periods
 from pipelines.project import Project
 
@@ -38,6 +41,8 @@ GROUP = 2048
 """Pixels on a side of the ground that an ingest worker composes at once: the blocks of files never fit the grid's
 tiles, and the smaller the group, the more of them are decoded for both of two neighbours."""
 
+TEN_CROPS = TABLES / "classes.csv"
+
 SHARES = 4
 """Groups for each worker, at least, so that none is idle for long at the end."""
 
@@ -47,8 +52,11 @@ SCENE_BYTES = 10
 COMPOSITE_BYTES = 2 * 2 * len(BANDS)
 """Of a pixel of the composite: its bands, and those of a shard while it is encoded."""
 
-WORKER_BYTES = 450 * 1024**2
-"""What a worker process needs before it has read anything (measured: Python, torch, GDAL, Zarr)."""
+READER_BYTES = 330 * 1024**2
+"""What a worker process that reads needs before it has read anything (measured: Python, Dask, GDAL, Zarr)."""
+
+MAPPER_BYTES = 450 * 1024**2
+"""The same of one that maps, which loads torch too."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,23 @@ class Plan:
         assert self.project.temperatures is not None and isinstance(imagery.periods, int)
         temperatures = read_temperatures(self.project.temperatures)
         return thermal_periods(season.start, season.end, imagery.periods, temperatures, imagery.degree_days)
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """The ten crops, or the classes that the project brings."""
+        crosswalk = self.project.crosswalk_table
+        return read_taxonomy(self.project.class_table or TEN_CROPS, crosswalk) if crosswalk else ten_crops()
+
+    @property
+    def asked(self) -> Asked:
+        """What the project says of its parcel file."""
+        labels = self.project.labels
+        return Asked(labels.source, labels.layer, labels.crs, labels.code_column, labels.name_column)
+
+    @cached_property
+    def crosswalk(self) -> Crosswalk:
+        labels = self.project.labels
+        return open_crosswalk(labels.source, self.project.labels_mapping, self.taxonomy, labels.country)
 
     @property
     def workers(self) -> int:
@@ -151,7 +176,7 @@ class Plan:
         by_period = [scenes.during(period) for period in self.periods]
         deep = max(len(found.within(ground)) for found in by_period for ground in grounds)
         pixels = max(len(group) for group in self.groups) * self.grid.side**2
-        return WORKER_BYTES + BLOCK_CACHE + pixels * (deep * SCENE_BYTES + COMPOSITE_BYTES)
+        return READER_BYTES + BLOCK_CACHE + pixels * (deep * SCENE_BYTES + COMPOSITE_BYTES)
 
     @cached_property
     def groups(self) -> list[list[Tile]]:
@@ -169,7 +194,7 @@ class Plan:
         context = halo(self.model)
         tile = (self.grid.side + 2 * context) ** 2 * 2 * len(BANDS) * len(self.periods)
         window = (min(self.grid.side, MAP_WINDOW) + 2 * context) ** 2
-        return WORKER_BYTES + 2 * tile + window * 4 * (self.model.bands * self.model.periods + 8 * self.model.widths[0])
+        return MAPPER_BYTES + 2 * tile + window * 4 * (self.model.bands * self.model.periods + 8 * self.model.widths[0])
 
     def check_memory(self, worker_bytes: int) -> None:
         """Refuse before the start what cannot fit this machine, where it is this one that works."""

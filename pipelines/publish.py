@@ -19,7 +19,7 @@ from catalogs.description import identity
 from catalogs.errors import BadInput
 from catalogs.scenes import SceneList
 from catalogs.stores import Store
-from catalogs.taxonomy import IGNORE, Taxonomy, ten_crops
+from catalogs.taxonomy import IGNORE, Taxonomy
 from cluster.progress import Progress
 from pipelines.ingest_records import read_account
 from pipelines.pictures import Survey, draw, layers, survey
@@ -41,7 +41,7 @@ HEADLINES = ("mean_iou", "pixel_accuracy", "mean_class_accuracy", "mean_f1", "ka
 def publish(plan: Plan, progress: Progress) -> dict[str, Any]:
     """Describe a whole, scored map; publishing it again gives the same bytes."""
     check_whole(plan, MAP, LABELS)
-    taxonomy, evidence = ten_crops(), gather_evidence(plan)
+    taxonomy, evidence = plan.taxonomy, gather_evidence(plan)
     pictures = layers(taxonomy)
     with progress.stage("publish", len(plan.tiles) + len(pictures) + 2, "steps") as bar:
         seen = survey(plan, taxonomy, bar)

@@ -27,6 +27,9 @@ PREPARING = ("ingest", "label", "patch")
 LEARNING = ("train", "map", "validate", "publish")
 """Verbs that share workers: Dask's, and Ray's."""
 
+BESIDE: Mapping[str, tuple[str, str]] = {"audit": ("pipelines.audit", "audit")}
+"""Verbs that `run` has no need of: label audits what it rasterises."""
+
 ABOUT: Mapping[str, tuple[str, str]] = {
     "plan": ("pipelines.show_plan", "show_plan"),
     "run": ("pipelines.run", "run"),
@@ -48,7 +51,7 @@ def run(plan: Plan, progress: Progress) -> dict[str, Any]:
 def call(name: str, plan: Plan, progress: Progress) -> dict[str, Any]:
     """What a command of the command line does with a plan, once its root is known to be of use."""
     plan.root.check_readable() if name in ABOUT else plan.root.check_writable()
-    module, function = {**VERBS, **ABOUT}[name]
+    module, function = {**VERBS, **BESIDE, **ABOUT}[name]
     found: Verb = getattr(import_module(module), function)
     try:
         with kept():  # a verb may need workers more than once

@@ -13,7 +13,10 @@ HOUSE = Path(__file__).parents[1]
 PAGES = [HOUSE / "README.md", HOUSE / "CHANGELOG.md", HOUSE / "infra/README.md", *sorted((HOUSE / "docs").glob("*.md"))]
 README = (HOUSE / "README.md").read_text()
 COMMANDS = re.findall(r"^\.venv/bin/furrow ([^#\n]+)", README, flags=re.MULTILINE)
-VERBS = ("demo", "init", "plan", "ingest", "label", "patch", "train", "map", "validate", "publish", "run", "status")
+VERBS = (
+    *("demo", "init", "plan", "ingest", "label", "audit", "patch", "train", "map", "validate", "publish", "run"),
+    *("status", "parcels", "references"),
+)
 
 
 def called(*words: str, cwd: Path = HOUSE) -> "subprocess.CompletedProcess[str]":
@@ -75,5 +78,6 @@ def test_help_names_every_verb_and_loads_nothing_heavy():
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself(verb):
-    shown = called(verb, "--help")
+    words = [verb, "check"] if verb == "references" else [verb]
+    shown = called(*words, "--help")
     assert shown.returncode == 0 and "--json" in shown.stdout

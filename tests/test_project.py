@@ -44,7 +44,9 @@ def test_addresses_stay_as_they_are() -> None:
     project = parse_project(text, HERE)
     assert project.root == "s3://crops/marchfeld"
     assert project.catalog == "https://stac.example/v1"
-    assert project.labels_file == "https://zenodo.org/records/14094196/files/AT_2021.zip?download=1"
+    assert project.labels_file == "eurocrops:AT_2021"
+    elsewhere = parse_project(changed(template(), {"labels.file": "https://data.example/at.zip?download=1"}), HERE)
+    assert elsewhere.labels_file == "https://data.example/at.zip?download=1"
 
 
 def test_map_uses_the_model_unless_told_otherwise() -> None:
@@ -162,6 +164,8 @@ def test_the_example_of_every_key_is_right(name: str) -> None:
         changes["imagery.provider"] = "local"
     if name in ("imagery.temperatures", "imagery.degree_days"):
         changes |= {"imagery.time": "thermal", "imagery.periods": 24, "imagery.temperatures": "temperatures.csv"}
+    if name == "labels.classes":
+        changes["labels.crosswalk"] = "crosswalk.csv"
     parse_project(changed(template(), changes), HERE)
 
 

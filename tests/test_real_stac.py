@@ -36,7 +36,7 @@ COLLECTION = "sentinel-2-l2a"
 OLDER = 45
 """Products of each observation that a newer one has replaced: enough of them for several pages of the usual size."""
 
-HASTY = Patience(tries=6, pause=0.02, connect=2, answer=1)
+HASTY = Patience(tries=6, pause=0.02, connect=2, answer=2)
 
 SMALL = {"tile = 128": "tile = 256", "periods = 3": "periods = 2", "end = 2021-10-31": "end = 2021-06-30"}
 

@@ -30,7 +30,7 @@ def plain_name(text: str) -> str:
 
 
 def country_code(text: str) -> str:
-    if not re.fullmatch(r"[A-Z]{2}(_[A-Z]{2,3})?", text):
+    if not re.fullmatch(r"[A-Z]{2}([A-Z0-9]{1,2})?(_[A-Z]{2,3})?", text):
         raise refuse("is not a country as EuroCrops names it.", "Write two capital letters such as 'AT', or 'BE_VLG'.")
     return text
 
@@ -79,6 +79,10 @@ def local_file(text: str) -> str:
 
 def file_or_address(text: str) -> str:
     return web_address(text) if is_address(text) else text
+
+
+def parcel_file(text: str) -> str:
+    return text if text.startswith("eurocrops:") else file_or_address(text)
 
 
 def host_names(names: tuple[str, ...]) -> tuple[str, ...]:

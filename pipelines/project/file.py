@@ -44,8 +44,25 @@ class Project(Settings):
 
     @property
     def labels_file(self) -> str:
-        """The path of the parcels, or the address to download them from."""
-        return self._absolute(self.labels.file)
+        """The path of the parcels, the address to download them from, or their name in EuroCrops."""
+        return self.labels.file if self.labels.file.startswith("eurocrops:") else self._absolute(self.labels.file)
+
+    @property
+    def labels_mapping(self) -> Path | None:
+        return Path(self._absolute(self.labels.mapping)) if self.labels.mapping else None
+
+    @property
+    def class_table(self) -> Path | None:
+        return Path(self._absolute(self.labels.classes)) if self.labels.classes else None
+
+    @property
+    def crosswalk_table(self) -> Path | None:
+        return Path(self._absolute(self.labels.crosswalk)) if self.labels.crosswalk else None
+
+    @property
+    def also(self) -> tuple[str, ...]:
+        """Roots of other projects whose patches train too."""
+        return tuple(self._absolute(root) for root in self.training.also)
 
     @property
     def root(self) -> str:

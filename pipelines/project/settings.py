@@ -9,7 +9,8 @@ from pydantic import field_validator as check
 import pipelines.project.checks as checks
 from pipelines.project.errors import refuse
 from pipelines.project.imagery import Imagery
-from pipelines.project.tables import Name, Seed, Share, Table, Text, key
+from pipelines.project.labels import Labels, Patches
+from pipelines.project.tables import Name, Seed, Table, Text, key
 
 MOST_DAYS = 400
 """The longest season: a year and a month to see a winter crop from sowing to harvest."""
@@ -66,60 +67,6 @@ class Season(Table):
         return (self.end - self.start).days + 1
 
 
-class Labels(Table):
-    source: Literal["eurocrops"] = key("The family of parcel data.", "eurocrops", "", "eurocrops")
-    file: Annotated[Text, AfterValidator(checks.file_or_address)] = key(
-        "The parcels: a vector file or a zip with one. An address is downloaded once, into the store root.",
-        "parcels.gpkg", "path or https address")  # fmt: skip
-    country: Annotated[str, AfterValidator(checks.country_code)] = key(
-        "The country of the parcels, as EuroCrops names it: two capital letters, and the part of the country "
-        "where the data are of a part.", "AT")  # fmt: skip
-    outside: Literal["background", "ignore"] = key(
-        "What land outside all parcels is: `background` (known not to be a crop) or `ignore` (not known).",
-        "ignore", "", "ignore")  # fmt: skip
-
-
-class Patches(Table):
-    size: Literal[128, 256] = key("The side of a patch, 128 or 256.", 128, "pixels", 128)
-    min_labelled: Share = key("Patches with less labelled ground are left out.", 0.1, "share of pixels", 0.1)
-    min_clear: Share = key(
-        "Patches that the satellite saw less often are left out.", 0.5, "share of pixels and periods", 0.5)  # fmt: skip
-    block: int = key(
-        "The side of a block of space, which goes whole to training, validation or test; a multiple of `size`.",
-        512, "pixels", 512, ge=128, le=65536)  # fmt: skip
-    margin: int = key(
-        "A strip along the inside of held-out blocks that is neither used nor scored, because neighbours are alike.",
-        16, "pixels", 16, ge=0)  # fmt: skip
-    validation_share: Share = key("Blocks held out to watch training.", 0.15, "share of blocks", 0.15)
-    test_share: Share = key("Blocks held out for the scores.", 0.25, "share of blocks", 0.25)
-    most: int | None = key("At most this many patches are kept.", 20000, "patches", None, ge=1, le=10**9)
-    seed: Seed = key("Makes split and choice repeatable.", 0, "", 0)
-
-    @check("block")
-    @classmethod
-    def _whole_patches(cls, block: int, info: ValidationInfo) -> int:
-        size = info.data.get("size", block)
-        if block % size:
-            raise refuse(f"is not a multiple of size, {size}.", f"Write for example: block = {4 * size}.")
-        return block
-
-    @check("margin")
-    @classmethod
-    def _room_inside(cls, margin: int, info: ValidationInfo) -> int:
-        block = info.data.get("block", 2 * margin + 1)
-        if 2 * margin >= block:
-            raise refuse(f"leaves nothing of a block of {block} pixels.", "Write for example: margin = 16.")
-        return margin
-
-    @check("test_share")
-    @classmethod
-    def _some_to_train(cls, share: float, info: ValidationInfo) -> float:
-        held_out = share + info.data.get("validation_share", 0)
-        if held_out >= 1:
-            raise refuse("leaves no block to train on, together with validation_share.", "Write for example: 0.25.")
-        return share
-
-
 class Model(Table):
     architecture: Literal["unet"] = key("The network.", "unet", "", "unet")
     widths: Annotated[tuple[int, ...], AfterValidator(checks.growing)] = key(
@@ -141,6 +88,9 @@ class Training(Table):
     dice_weight: float = key("Weight of the Dice loss beside the cross-entropy.", 1.0, "", 1.0, ge=0, le=100)
     workers: int = key("Processes that train together.", 1, "processes", 1, ge=1, le=1024)
     seed: Seed = key("Makes training repeatable.", 0, "", 0)
+    also: tuple[Annotated[Text, AfterValidator(checks.folder_or_bucket)], ...] = key(
+        "Store roots of other projects, whose patches for training and validation are used too: of the same bands, "
+        "classes and number of periods.", ["../flanders-2021"], "paths or s3://", (), strict=False)  # fmt: skip
     compare_single_date: bool = key(
         "Also trains the same network on the single best period, to show what the season adds.", True, "", False
     )
