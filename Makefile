@@ -15,7 +15,7 @@ demo: install
 	$(BIN)/furrow demo --root furrow-demo
 
 test: install
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,5 +1,7 @@
 """What is to be told of the parcels of a tile once they are burnt: who overlaps, who got no pixel, who lies across."""
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,17 @@ THIN = 0.01
 SHARPEST = 0.1
 """How far corners move is bounded where two edges nearly fold upon one another."""
 
-Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
+KINDS = 256
+"""Classes that a byte can tell apart."""
+
+ASKED = 256
+"""Outlines whose neighbours are looked up at once, since each may have as many as there are parcels."""
+
+SLICE = 100_000
+"""Pairs that are intersected at once."""
+
+Places = NDArray[np.intp]
+Pairs = tuple[Places, Places]
 
 
 def tell(parcels: Parcels, burnt: NDArray[np.uint32], bounds: Bounds, resolution: float) -> dict[str, Any]:
@@ -44,33 +56,110 @@ def overlaps(parcels: Parcels, bounds: Bounds) -> list[list[Any]]:
 
     A pair counts where the lower left corner of what both cover lies, so in exactly one tile.
     """
-    one, other = _candidates(parcels, bounds)
-    both = shapely.intersection(parcels.geometries[one], parcels.geometries[other])
-    area, corner = shapely.area(both), shapely.bounds(both)[:, :2]
-    here = ((corner >= bounds[:2]) & (corner < bounds[2:])).all(axis=1) & (area >= LEAST)
-    classes = np.sort(np.stack([parcels.classes[one], parcels.classes[other]], axis=1)[here], axis=1)
-    kinds, place = np.unique(classes, axis=0, return_inverse=True)
-    pairs, ground = np.bincount(place, minlength=len(kinds)), np.bincount(place, area[here], len(kinds)) / 10_000
-    return [[*map(int, kinds[i]), int(pairs[i]), round(float(ground[i]), 4)] for i in range(len(kinds))]
+    stacks = _stacked(parcels)
+    pairs, ground = np.zeros(KINDS**2), np.zeros(KINDS**2)
+    for one, other in _meeting(stacks, parcels, bounds):
+        both = shapely.intersection(stacks.shapes[one], stacks.shapes[other])
+        area, corner = shapely.area(both), shapely.bounds(both)[:, :2]
+        here = ((corner >= bounds[:2]) & (corner < bounds[2:])).all(axis=1) & (area >= LEAST)
+        kind, count, place = _counted(stacks, one[here], other[here])
+        pairs += np.bincount(kind, count, KINDS**2)
+        ground += np.bincount(kind, count * area[here][place], KINDS**2) / 10_000
+    found = np.flatnonzero(pairs).tolist()
+    return [[kind // KINDS, kind % KINDS, int(pairs[kind]), round(float(ground[kind]), 4)] for kind in found]
 
 
-def _candidates(parcels: Parcels, bounds: Bounds) -> Pairs:
-    """Pairs that meet even a little inside their borders, and whose boxes share enough ground of the tile's.
+@dataclass(frozen=True, eq=False)
+class _Stacks:
+    """Different outlines, and of each how many parcels of each class have it."""
+
+    shapes: NDArray[np.object_]
+    size: NDArray[np.intp]
+    """Classes of each outline."""
+    first: NDArray[np.intp]
+    """Where they begin in the arrays below."""
+    crop: NDArray[np.int64]
+    parcels: NDArray[np.int64]
+
+
+def _stacked(parcels: Parcels) -> _Stacks:
+    """Each outline is intersected once, however many parcels share it."""
+    outline = _same_outlines(parcels.geometries)
+    kept, outline = np.unique(outline, return_inverse=True)
+    key, count = np.unique(outline * KINDS + parcels.classes, return_counts=True)
+    size = np.bincount(key // KINDS, minlength=len(kept))
+    return _Stacks(parcels.geometries[kept], size, np.cumsum(size) - size, key % KINDS, count)
+
+
+def _same_outlines(shapes: NDArray[np.object_]) -> NDArray[np.intp]:
+    """For each the place of the first with the same outline, wherever its ring begins."""
+    outline, boxes = np.arange(len(shapes)), shapely.bounds(shapes)
+    order = np.lexsort(boxes.T)
+    again = np.append(False, (boxes[order][1:] == boxes[order][:-1]).all(axis=1))[: len(shapes)]
+    alike = np.sort(order[again | np.append(again[1:], False)[: len(shapes)]])
+    first: dict[bytes, int] = {}
+    for place, data in zip(alike.tolist(), shapely.to_wkb(shapely.normalize(shapes[alike])), strict=True):
+        outline[place] = first.setdefault(data, place)
+    return outline
+
+
+def _counted(stacks: _Stacks, one: Places, other: Places) -> tuple[Places, NDArray[np.float64], Places]:
+    """Of pairs of outlines: the pair of classes, the pairs of parcels, and the pair of outlines they come from."""
+    times = stacks.size[one] * stacks.size[other]
+    place = np.repeat(np.arange(len(one)), times)
+    step = np.arange(len(place)) - np.repeat(np.cumsum(times) - times, times)
+    a = stacks.first[one][place] + step // stacks.size[other][place]
+    b = stacks.first[other][place] + step % stacks.size[other][place]
+    count = (stacks.parcels[a] * stacks.parcels[b]).astype(np.float64)
+    itself = (one == other)[place]  # pairs within a stack, each once
+    count[itself & (a > b)] = 0
+    alone = itself & (a == b)
+    count[alone] = stacks.parcels[a][alone] * (stacks.parcels[a][alone] - 1) / 2
+    low, high = np.minimum(stacks.crop[a], stacks.crop[b]), np.maximum(stacks.crop[a], stacks.crop[b])
+    return low * KINDS + high, count, place
+
+
+def _meeting(stacks: _Stacks, parcels: Parcels, bounds: Bounds) -> Iterator[Pairs]:
+    """Pairs of outlines that meet even a little inside their borders; of several parcels' outline also with itself.
 
     Most pairs are neighbours: their borders coincide but for rounding, and to intersect them all would take longer
     than all else that is done for a tile.
     """
-    one, other = parcels.tree.query(parcels.geometries)
-    one, other = one[one < other], other[one < other]
-    boxes = shapely.bounds(parcels.geometries)
-    low, high = np.maximum(boxes[one, :2], boxes[other, :2]), np.minimum(boxes[one, 2:], boxes[other, 2:])
-    near = ((high > bounds[:2]) & (low < bounds[2:])).all(axis=1) & ((high - low).prod(axis=1) >= LEAST)
-    one, other = one[near], other[near]
-    involved, place = np.unique(np.r_[one, other], return_inverse=True)
-    inner = _drawn_in(parcels.geometries[involved])
+    several = np.flatnonzero(np.add.reduceat(stacks.parcels, stacks.first) > 1 if len(stacks.first) else [])
+    if len(several):
+        yield several, several
+    inner = _drawn_in(stacks.shapes)
     shapely.prepare(inner)
-    meet = shapely.intersects(inner[place[: len(one)]], inner[place[len(one) :]])
-    return one[meet], other[meet]
+    tree = parcels.tree if len(stacks.shapes) == len(parcels) else shapely.STRtree(stacks.shapes)
+    for one, other in _sliced(_near(stacks.shapes, tree, bounds)):
+        meet = shapely.intersects(inner[one], inner[other])
+        yield one[meet], other[meet]
+
+
+def _near(shapes: NDArray[np.object_], tree: shapely.STRtree, bounds: Bounds) -> Iterator[Pairs]:
+    """Pairs whose boxes share enough ground of the tile's."""
+    boxes = shapely.bounds(shapes)
+    for start in range(0, len(shapes), ASKED):
+        one, other = tree.query(shapes[start : start + ASKED])
+        one = one + start
+        one, other = one[one < other], other[one < other]
+        low, high = np.maximum(boxes[one, :2], boxes[other, :2]), np.minimum(boxes[one, 2:], boxes[other, 2:])
+        near = ((high > bounds[:2]) & (low < bounds[2:])).all(axis=1) & ((high - low).prod(axis=1) >= LEAST)
+        yield one[near], other[near]
+
+
+def _sliced(found: Iterable[Pairs]) -> Iterator[Pairs]:
+    """The same pairs, SLICE of them at a time."""
+    held: list[NDArray[np.intp]] = []
+    for pairs in found:
+        held.append(np.stack(pairs))
+        while sum(each.shape[1] for each in held) >= SLICE:
+            joined = np.concatenate(held, axis=1)
+            yield joined[0, :SLICE], joined[1, :SLICE]
+            held = [joined[:, SLICE:]]
+    if held:
+        one, other = np.concatenate(held, axis=1)
+        yield one, other
 
 
 def _drawn_in(shapes: NDArray[np.object_]) -> NDArray[np.object_]:

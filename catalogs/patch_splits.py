@@ -29,14 +29,14 @@ def split_blocks(
     """The split of each block, given which classes it has; the same for the same places, classes and seed.
 
     Blocks stand in an order that only their place and the seed decide; the first go to test, the next to validation.
-    Each share gets at least one block if it asks for any and there are three or more. Then blocks are exchanged, as
-    few as will do, so that every class that three blocks have is in every split.
+    Each share gets at least one block if it asks for any and there are three or more. Then blocks are exchanged,
+    one by one, as long as one helps a class that three blocks have to be in every split.
     """
     if not blocks:
         return {}
     order = sorted(blocks, key=lambda block: _draw(block, seed))
     test = _share(test_share, len(order))
-    validation = _share(validation_share, len(order))
+    validation = min(_share(validation_share, len(order)), max(len(order) - test - 1, 0))
     numbers = np.repeat([2, 1, 0], [test, validation, len(order) - test - validation])
     has = np.array([blocks[block] for block in order], dtype=bool).reshape(len(order), -1)
     return {block: SPLITS[number] for block, number in zip(order, _spread(numbers, has), strict=True)}

@@ -36,6 +36,28 @@ NOT_KNOWN = {"3399000000": "HCAT3", "3390000000": "HCAT4", "3000000000": "HCAT3"
 """`not_known_and_other` of both families, and the root of `characteristics`: no crop is said."""
 
 
+RESERVED = {
+    *("ignore", "no_data"),
+    *(
+        "patch",
+        "split",
+        "block",
+        "country",
+        "year",
+        "y",
+        "x",
+        "size",
+        "inside",
+        "labelled",
+        "clear",
+        "classes",
+        "geometry",
+    ),
+}
+"""No names of classes: two are added to CF's flag_meanings, where names are words parted by blanks; the others are
+columns of the patch index, where each class has one."""
+
+
 @dataclass(frozen=True)
 class Taxonomy:
     """The classes in the order of their ids, and the crosswalk (prefix, class id) in the order of the prefixes."""
@@ -139,8 +161,7 @@ def _check_classes(table: CsvTable) -> None:
 
 def _check_class(row: Row, where: str, seen: set[str]) -> None:
     name, colour = row["name"], row["colour"]
-    # CF flag_meanings is a list of words parted by blanks, and these two are added to it
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in ("ignore", "no_data"):
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in RESERVED:
         raise BadInput(f"name {name!r} in {where}", "It is not a word, or a reserved one.", "Write it like sugar_beet.")
     if twice := sorted({name, row["title"]} & seen):
         raise BadInput(f"{twice[0]!r} in {where}", "A class above has it.", "Give each class its own name and title.")

@@ -5,21 +5,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from catalogs import crops, cube
 from catalogs.grid import Bounds
 from catalogs.root import Root
 from catalogs.stores import Store
-from cluster.progress import Progress
-from pipelines.audit_duplicates import find_duplicates
+from cluster.progress import Bar, Progress
 from pipelines.audit_figures import Given, Records, Row, parcel_figures
 from pipelines.audit_fit import unfit
-from pipelines.audit_page import render_audit
+from pipelines.audit_page import render_audit, sentence
 from pipelines.audit_pictures import PROBLEMS as PROBLEM_NAMES
 from pipelines.audit_pictures import Frame, ProblemIds, crop_picture, frame_of, label_picture, problem_picture
 from pipelines.audit_rasters import curve_figures, label_figures
 from pipelines.curves import find_contradictions
 from pipelines.harmonise import harmonise, table_description
+from pipelines.label_plan import describe_labels
 from pipelines.plan import Plan
 from pipelines.stored import units_of
 
@@ -41,18 +42,18 @@ def check_fit(plan: Plan, figures: Mapping[str, Any]) -> None:
 
 def audit_labels(plan: Plan, progress: Progress) -> dict[str, Any]:
     """The audit again with what rasterising found and, where there is a whole cube, with the parcels' curves."""
-    given, root = given_of(plan), plan.root
-    figures = parcel_figures(given, table_records(root))
+    given, has_cube = given_of(plan), _has_cube(plan)
+    figures, doubled = parcel_figures(given, table_records(plan.root))
     figures["labels"] = label_figures(plan)
-    if _whole(plan, cube.NAME):
+    if has_cube:
         figures["curves"] = curve_figures(plan, find_contradictions(plan, progress))
-    return summary(given, write_audit(given, figures, plan.region.bounds, progress, plan))
+    return summary(given, write_audit(given, figures, doubled, plan.region.bounds, progress, plan))
 
 
 def audit(plan: Plan, progress: Progress) -> dict[str, Any]:
     """Everything that can be told with what there is: parcels always, labels and curves once they are made."""
     records = harmonise(plan, progress)
-    if _whole(plan, crops.LABELS):
+    if _has_labels(plan):
         return audit_labels(plan, progress)
     return summary(given_of(plan), audit_parcels(plan, records, progress))
 
@@ -66,33 +67,47 @@ def audit_table(
     given: Given, records: Records, bounds: Bounds | None, progress: Progress, overlaps: Sequence[Row] = ()
 ) -> dict[str, Any]:
     """The audit of a parcel table alone; overlaps by pair of classes, where they were looked for."""
-    return write_audit(given, parcel_figures(given, records) | {"overlaps": list(overlaps)}, bounds, progress)
+    figures, doubled = parcel_figures(given, records)
+    return write_audit(given, figures | {"overlaps": list(overlaps)}, doubled, bounds, progress)
 
 
 def write_audit(
-    given: Given, figures: Row, bounds: Bounds | None, progress: Progress, plan: Plan | None = None
+    given: Given,
+    figures: Row,
+    doubled: NDArray[np.uint32],
+    bounds: Bounds | None,
+    progress: Progress,
+    plan: Plan | None = None,
 ) -> dict[str, Any]:
-    """Verdict, pictures, page and JSON; `plan` where there are labels to show."""
+    """Verdict, pictures, page and JSON; `doubled` are parcels to mark; `plan` where there are labels to show."""
     refusal = unfit(figures)
     figures["verdict"] = {"fit": refusal is None, "why": f"It {refusal.why}" if refusal else None}
     figures["verdict"]["remedy"] = refusal.remedy if refusal else None
     frame = frame_of(given.root, bounds)
-    with progress.stage("audit", 2 + (plan is not None), "pictures") as bar:
-        if frame is not None:
-            given.root.write(CROPS, crop_picture(given, frame))
-            bar.advance()
-            picture, counts = problem_picture(given, frame, _problem_ids(given.root, figures))
-            given.root.write(PROBLEMS, picture)
-            figures["drawn"] = {name: count for (name, _), count in zip(PROBLEM_NAMES, counts, strict=True) if count}
-            bar.advance()
-        if plan is not None:
-            given.root.write(RASTER, label_picture(plan))
-            bar.advance()
-    figures["pictures"] = _pictures(frame, plan)
+    pictures = _pictures(frame, plan)
+    if pictures:
+        with progress.stage("audit", len(pictures), "pictures") as bar:
+            _draw(given, figures, doubled, frame, plan, bar)
+    figures["pictures"] = pictures
     given.root.write(PAGE, render_audit(given, figures))
     given.root.write(JSON, encoded(figures))
-    _say(figures, progress)
+    _say(given, figures, progress)
     return figures
+
+
+def _draw(
+    given: Given, figures: Row, doubled: NDArray[np.uint32], frame: Frame | None, plan: Plan | None, bar: Bar
+) -> None:
+    if frame is not None:
+        given.root.write(CROPS, crop_picture(given, frame))
+        bar.advance()
+        picture, counts = problem_picture(given, frame, _problem_ids(figures, doubled))
+        given.root.write(PROBLEMS, picture)
+        figures["drawn"] = {name: count for (name, _), count in zip(PROBLEM_NAMES, counts, strict=True) if count}
+        bar.advance()
+    if plan is not None:
+        given.root.write(RASTER, label_picture(plan))
+        bar.advance()
 
 
 def given_of(plan: Plan) -> Given:
@@ -119,14 +134,28 @@ def encoded(figures: Mapping[str, Any]) -> bytes:
     return (json.dumps(figures, indent=1, sort_keys=True, ensure_ascii=False, default=_plain) + "\n").encode()
 
 
-def _whole(plan: Plan, name: str) -> bool:
-    store = Store(plan.root, name)
-    return store.description() is not None and not store.missing(units_of(plan, name))
+def _has_labels(plan: Plan) -> bool:
+    store = Store(plan.root, crops.LABELS)
+    stored = store.description()
+    return stored is not None and _is_whole(plan, store, stored, describe_labels(plan))
 
 
-def _problem_ids(root: Root, figures: Row) -> ProblemIds:
+def _has_cube(plan: Plan) -> bool:
+    """Of a cube it counts where and when it looks, not which scenes its pixels come from."""
+    store = Store(plan.root, cube.NAME)
+    stored = store.description()
+    planned = {"grid": plan.grid_description, "periods": [str(period) for period in plan.periods]}
+    return stored is not None and _is_whole(plan, store, {key: stored.get(key) for key in planned}, planned)
+
+
+def _is_whole(plan: Plan, store: Store, stored: Row, planned: Row) -> bool:
+    """Refuses a store that was planned from something else: its figures would be of other ground or other parcels."""
+    store.check(stored, planned)
+    return not store.missing(units_of(plan, store.name))
+
+
+def _problem_ids(figures: Row, doubled: NDArray[np.uint32]) -> ProblemIds:
     labels, curves = figures.get("labels", {}), figures.get("curves", {})
-    doubled = find_duplicates(root, figures["totals"]["kept"])[1]
     lacking = _ids(row["parcel"] for row in labels.get("without_pixel", {}).get("listed", []))
     against = _ids(row["parcel"] for row in curves.get("suspects", {}).get("listed", []))
     return ProblemIds(doubled, lacking, against)
@@ -141,7 +170,7 @@ def _pictures(frame: Frame | None, plan: Plan | None) -> Sequence[str]:
     return [name.removeprefix("labels/") for name in names]
 
 
-def _say(figures: Row, progress: Progress) -> None:
+def _say(given: Given, figures: Row, progress: Progress) -> None:
     totals, unknown = figures["totals"], figures["status"]["unknown"]["parcels"]
     progress.say(
         f"audit: {totals['read']:,} parcels, {totals['kept']:,} usable, {totals['mapped']['parcels']:,} with a class, "
@@ -150,6 +179,9 @@ def _say(figures: Row, progress: Progress) -> None:
     shift = figures.get("curves", {}).get("shift", {})
     if shift.get("found"):
         progress.say(f"audit: labels and images are displaced: {shift['words']}")
+    verdict = figures["verdict"]
+    said = [sentence(figures), verdict["why"], verdict["remedy"], f"See {given.root.path(PAGE)}"]
+    progress.say(f"audit: {' '.join(filter(None, said))}")
 
 
 def _plain(value: object) -> object:

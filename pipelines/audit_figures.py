@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from catalogs.parcels.crosswalks import MAPPED, NOT_KNOWN, NULL, UNKNOWN, Crosswalk
 from catalogs.parcels.table import read_columns
-from catalogs.parcels.years import year_in
 from catalogs.root import Root
 from catalogs.taxonomy import BACKGROUND, IGNORE, Taxonomy
 from pipelines.audit_duplicates import find_duplicates
@@ -57,11 +56,12 @@ class Given:
         return self.resolution**2 / 10_000
 
 
-def parcel_figures(given: Given, records: Records) -> Row:
-    """Everything that is known before anything is rasterised; the same however the work was shared out."""
+def parcel_figures(given: Given, records: Records) -> tuple[Row, NDArray[np.uint32]]:
+    """Everything that is known before anything is rasterised, the same however the work was shared out; and the
+    numbers of the parcels that share an outline with another, which would fill a file."""
     codes = code_rows(given, records)
-    kept = sum(record["kept"] for record in records)
-    return {
+    duplicates, doubled = find_duplicates(given.root, sum(record["kept"] for record in records))
+    figures = {
         "version": VERSION,
         **given.about,
         "resolution": given.resolution,
@@ -70,14 +70,15 @@ def parcel_figures(given: Given, records: Records) -> Row:
         "status": status_rows(codes),
         "codes": codes,
         "years": dict(sorted(_added(record["years"] for record in records).items())),
-        "year_named": year_in(str(given.about["file"])) or year_in(str(given.about["table"].get("layer"))),
+        "year_named": given.about["table"]["year_named"],
         "outside": _outside(records),
         "sizes": sizes(given),
         "declared": declared_areas(given.root),
-        "duplicates": find_duplicates(given.root, kept)[0],
+        "duplicates": duplicates,
         "corrected": [str(each) for each in given.crosswalk.corrected],
         "ambiguous": list(given.crosswalk.ambiguous),
     }
+    return figures, doubled
 
 
 def totals(records: Records, codes: Sequence[Row]) -> Row:

@@ -5,7 +5,7 @@ import shlex
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -131,7 +131,9 @@ def status(project: ProjectFile, as_json: Json = False) -> None:
 def parcels(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The parcels: a vector file or an archive with one.")],
     out: Annotated[Path, typer.Option(help="A new folder for the audit and the harmonised parcels.")] = Path("audit"),
-    source: Annotated[str, typer.Option(help="eurocrops, eurocrops-v2 or national.")] = "eurocrops",
+    source: Annotated[
+        Literal["eurocrops", "eurocrops-v2", "national"], typer.Option(help="The family of parcel data.")
+    ] = "eurocrops",
     country: Annotated[str, typer.Option(help="As EuroCrops names it: AT, BE_VLG.")] = "",
     mapping: Annotated[Path | None, typer.Option(help="CSV file from the crops in the file to classes.")] = None,
     layer: Annotated[str | None, typer.Option(help="The layer, where there are several.")] = None,
@@ -150,7 +152,7 @@ def parcels(
         asked = Asked(source, layer, crs, code_column, name_column)
         return check_parcels(file, out.absolute(), asked, country, mapping, year, progress)
 
-    go(work, as_json, again=_again("parcels", str(file), "--out", str(out)))
+    go(work, as_json, again=_again(*sys.argv[1:]))
 
 
 references = typer.Typer(help="Datasets that maps are compared with: PASTIS, DACIA5.", no_args_is_help=True)

@@ -194,7 +194,8 @@ def look(composition: Composition, portion: Portion, chunks: tuple[int, ...]) ->
     hidden = tuple(scene.id for i, scene in enumerate(scenes) if i not in shown)
     blue = [seen[i][0][None] for i in shown]
     clear = np.array([seen[i][1] for i in shown], np.bool_).reshape(-1, *shape)
-    return View(portion.unit, tuple(scenes[i] for i in shown), hidden, blue, counts.blocks[shown], clear)
+    kept = counts.blocks[shown] if shown else counts[:0]  # Dask has no blocks of nothing
+    return View(portion.unit, tuple(scenes[i] for i in shown), hidden, blue, kept, clear)
 
 
 def merge(recipe: Recipe, view: View, planes: Sequence[NDArray[np.uint16]], picture: NDArray[np.uint16]) -> None:

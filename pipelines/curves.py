@@ -108,33 +108,38 @@ def find_contradictions(plan: Plan, progress: Progress) -> CurveFindings:
         verdicts = no_verdicts(job.classes)
         for _, found in _done(each, partial(judge_tile, job, reference), portions, bar):
             verdicts = verdicts.plus(found)
-    shift = find_shift(np.sum([np.array(record["edges"]) for record in records.values()], axis=0))
+    shift = find_shift(sum((np.array(record["edges"]) for record in records.values() if record["edges"]), no_sums()))
     return CurveFindings(reference, verdicts, shift)
 
 
 def measure_tile(job: Measuring, tile: Tile) -> dict[str, Any]:
     """Measure and keep the curves of a tile, unless those of these very pixels are kept; its commit record."""
-    ledger = Ledger(job.root, LEDGER)
     source = _source(job, tile)
-    if str(tile) in ledger.done() and job.root.exists(_key(tile)):
-        record = ledger.record(str(tile))
-        if record["source"] == source:
-            return record
+    measured = _measured(job.root, tile)
+    if measured is not None and measured["source"] == source:
+        return measured
     window = job.grid.window(tile)
     labels = Store(job.root, crops.LABELS)
     parcels, crop = labels.read("parcel", window.slices), labels.read("crop", window.slices)
     curves = parcel_curves(parcels, crop, _pictures(job, window))
-    edges = _edges(job, window, parcels) if tile in job.compared else no_sums()
+    edges = _edges(job, window, parcels).tolist() if tile in job.compared else []
     job.root.write(_key(tile), _encoded(curves))
     across = np.isin(curves.ids, _rim(parcels))
     record = {
         "source": source,
         "across": curves.ids[across].tolist(),
         "pixels": curves.pixels[across].tolist(),
-        "edges": edges.tolist(),
+        "edges": edges,
     }
-    ledger.commit(str(tile), record)
+    Ledger(job.root, LEDGER).commit(str(tile), record)
     return record
+
+
+def _measured(root: Root, tile: Tile) -> dict[str, Any] | None:
+    """The record of a tile whose curves are kept; asked for alone, since a country has thousands."""
+    ledger = Ledger(root, LEDGER)
+    there = root.exists(f"{ledger.folder}/done/{tile}.json") and root.exists(_key(tile))
+    return ledger.record(str(tile)) if there else None
 
 
 def count_tile(job: Measuring, portion: Portion) -> NDArray[np.int64]:

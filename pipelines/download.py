@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from catalogs.errors import BadInput
+from catalogs.parcels.layers import lock_of
 from catalogs.parcels.named import PREFIX, named
 from catalogs.stac.retries import Patience
 from cluster.progress import Bar, Progress
@@ -93,6 +94,6 @@ def _another(address: str, md5: str, found: str, kept: Path) -> BadInput:
 @contextmanager
 def _alone(target: Path) -> Iterator[None]:
     """One process at a time downloads a file; the others wait, and find it there."""
-    with target.with_name(f"{target.name}.lock").open("w") as lock:
+    with lock_of(target).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

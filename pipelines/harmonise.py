@@ -19,7 +19,7 @@ from catalogs.errors import BadInput
 from catalogs.parcels.crosswalks import Crosswalk
 from catalogs.parcels.mending import SOUND, Objects, hectares, mend, outlines
 from catalogs.parcels.part_record import OTHER_YEAR, dropped, kept_rows
-from catalogs.parcels.sources import Chunk, Source, open_source, read_chunk
+from catalogs.parcels.sources import Chunk, Source, declared_year, open_source, read_chunk
 from catalogs.parcels.table import FOLDER, Rows, part_key, part_numbers, write_part
 from catalogs.root import Root
 from catalogs.stores import Store
@@ -58,9 +58,9 @@ class Harmonising:
 
 def harmonise(plan: Plan, progress: Progress) -> list[dict[str, Any]]:
     """Make the parts of the table that are missing; the records of all of them, in the order of the file."""
-    labels = plan.project.labels
+    labels, crosswalk = plan.project.labels, plan.crosswalk  # a wrong mapping is told before anything is downloaded
     source = open_source(local_copy(plan, progress), plan.asked, scratch(plan))
-    job = Harmonising(plan.root, source, plan.crosswalk, plan.grid.crs, plan.region, labels.year)
+    job = Harmonising(plan.root, source, crosswalk, plan.grid.crs, plan.region, labels.year)
     return fill_table(job, describe_table(plan, source), _workers_here(plan), progress)
 
 
@@ -84,11 +84,14 @@ def fill_table(
 
 
 def begin_table(root: Root, description: Mapping[str, Any]) -> Store:
-    """The table as a store of parts: a new one, or the one that is there if it was planned from the same things."""
-    table = Store(root, FOLDER)
-    if root.exists(TABLE_PLAN):
+    """The table as a store of parts: a new one, or the one that is there if it was planned from the same things.
+
+    A plan of which nothing was made binds nobody.
+    """
+    table, parts = Store(root, FOLDER), part_numbers(root)
+    if root.exists(TABLE_PLAN) and (parts or table.ledger.done()):
         table.check(table_description(root), description)
-    elif part_numbers(root):
+    elif parts:
         why = "holds parts of a table, and nothing says of which."
         raise BadInput(root.path(FOLDER), why, "Move it away, or choose another [store] root.")
     else:
@@ -146,13 +149,21 @@ def describe_table(plan: Plan, source: Source) -> dict[str, Any]:
         "store": "parcels",
         "crs": plan.grid_description["crs"],
         "region": plan.grid_description["region"],
+        "crosswalk": plan.crosswalk.identity,
+        "year": plan.project.labels.year,
+        **describe_source(source),
+    }
+
+
+def describe_source(source: Source) -> dict[str, Any]:
+    """What the rows of a table owe to its file and to how that is read."""
+    return {
         "file": {"name": source.path.name, "sha256": digest_of(source.path)},
         "layer": source.layer,
         "file_crs": source.crs,
         "columns": {"code": source.code, "name": source.name, "year": source.year, "area": source.area},
         "kind": source.kind,
-        "crosswalk": plan.crosswalk.identity,
-        "year": plan.project.labels.year,
+        "year_named": declared_year(source),
         "part": PART,
     }
 

@@ -18,7 +18,8 @@ from catalogs.stores import Store, spatial_coordinates, write_shard
 from catalogs.taxonomy import BACKGROUND, IGNORE
 from cluster.items import item_workers
 from cluster.progress import Progress
-from pipelines.harmonise import harmonise, table_description
+from pipelines.harmonise import harmonise
+from pipelines.label_plan import describe_labels, rule_of
 from pipelines.outcomes import Outcomes
 from pipelines.plan import Plan
 from pipelines.stored import units_of
@@ -86,23 +87,6 @@ def label_tile(job: Labelling, tile: Tile) -> dict[str, Any]:
     record = {"digests": digests, **tell(parcels, parcel, bounds, job.grid.resolution)}
     store.ledger.commit(str(tile), record | {"seconds": round(time.monotonic() - began, 3)})
     return record
-
-
-def describe_labels(plan: Plan) -> dict[str, Any]:
-    """What the pixels of the label store follow from."""
-    return {
-        "store": "labels",
-        "grid": plan.grid_description,
-        "parcels": table_description(plan.root),
-        "taxonomy": plan.taxonomy.identity,
-        "outside": plan.project.labels.outside,
-        **rule_of(plan).describe(),
-    }
-
-
-def rule_of(plan: Plan) -> Rule:
-    labels = plan.project.labels
-    return Rule(labels.rule, labels.min_share, labels.inward)
 
 
 def _outside(plan: Plan) -> int:

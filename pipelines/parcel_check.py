@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic_core import PydanticCustomError
 
 from catalogs.burnt_parcels import overlaps
+from catalogs.errors import BadInput
 from catalogs.grid import Bounds
 from catalogs.parcels.crosswalks import open_crosswalk
+from catalogs.parcels.dialects import dialects
 from catalogs.parcels.footers import SIDES
 from catalogs.parcels.sources import Asked, open_source
 from catalogs.parcels.table import read_columns, read_parcels
@@ -24,7 +27,8 @@ from cluster.progress import Progress
 from pipelines.audit import audit_table
 from pipelines.audit_figures import Given, Row
 from pipelines.audit_rasters import overlap_rows
-from pipelines.harmonise import PART, Harmonising, begin_table, digest_of, fill_table, harmonise_part
+from pipelines.harmonise import PART, Harmonising, begin_table, describe_source, fill_table, harmonise_part
+from pipelines.project.checks import country_code
 
 CRS = "EPSG:3035"
 """Of the table: equal-area, and one for all of Europe."""
@@ -34,6 +38,11 @@ RESOLUTION = 10
 
 SQUARE = 10_240.0
 """Metres of a side of the ground in which overlaps are looked for at once."""
+
+FARTHEST = 2000
+"""Squares to each side of the origin of CRS: no ground is farther away."""
+
+KINDS = ("eurocrops", "eurocrops-v2", "national")
 
 EVERYWHERE: Bounds = (-inf, -inf, inf, inf)
 
@@ -45,28 +54,39 @@ def check_parcels(
     file: Path, out: Path | None, asked: Asked, country: str, mapping: Path | None, year: int | None, progress: Progress
 ) -> dict[str, Any]:
     """Fill `out` with the parcel table and the audit; the figures of the latter."""
+    country, taxonomy = _country(country), ten_crops()
+    if asked.kind not in KINDS:
+        raise BadInput(f"source {asked.kind!r}", "There is no such kind of parcel file.", f"Give {' or '.join(KINDS)}.")
+    crosswalk = open_crosswalk(asked.kind, mapping, taxonomy, country)  # before a large file is unpacked
     out = out or Path(tempfile.mkdtemp(prefix="furrow-parcels-"))
     root = Root(str(out))
     root.check_writable()
-    taxonomy = ten_crops()
     source = open_source(file, asked, out / "unpacked")
-    crosswalk = open_crosswalk(asked.kind, mapping, taxonomy, country)
     job = Harmonising(root, source, crosswalk, CRS, None, year)
-    described = {
-        "store": "parcels",
-        "file": {"name": file.name, "sha256": digest_of(file)},
-        "layer": source.layer,
-        "file_crs": source.crs,
-        "columns": {"code": source.code, "name": source.name, "year": source.year, "area": source.area},
-        "kind": source.kind,
-        "crosswalk": crosswalk.identity,
-        "year": year,
-        "part": PART,
-    }
+    described = {"store": "parcels", "crosswalk": crosswalk.identity, "year": year, **describe_source(source)}
+    _begin(root, described)
     records = _filled(job, described, progress)
     about = {"file": file.name, "country": country, "source": asked.kind, "region": None, "year": year}
     given = Given(root, taxonomy, crosswalk, about | {"year_given": year is not None, "table": described}, RESOLUTION)
     return audit_table(given, records, None, progress, overlap_rows(taxonomy, _overlaps(root, source.count, progress)))
+
+
+def _country(given: str) -> str:
+    """In capitals; it may be left out where the mapping does not ask for it."""
+    code = given.strip().upper()
+    try:
+        return country_code(code) if code else ""
+    except PydanticCustomError as error:
+        known = sorted({dialect.country for dialect in dialects() if dialect.country})
+        remedy = f"Give two letters such as AT, or BE_VLG. Files are known of {', '.join(known)}."
+        raise BadInput(f"country {given!r}", "It is not a country as EuroCrops names it.", remedy) from error
+
+
+def _begin(root: Root, described: Row) -> None:
+    try:
+        begin_table(root, described)
+    except BadInput as error:
+        raise BadInput(error.given, error.why, f"Choose another --out, or remove {root.path()}.") from error
 
 
 def _filled(job: Harmonising, described: Row, progress: Progress) -> list[Row]:
@@ -95,7 +115,7 @@ def _overlaps(root: Root, parcels: int, progress: Progress) -> dict[tuple[int, i
 
 
 def _each(function: Any, squares: list[Square]) -> Iterator[list[Any]]:
-    if len(squares) == 1:
+    if len(squares) <= 1:
         yield from map(function, squares)
         return
     with item_workers("", os.cpu_count() or 1) as each:
@@ -111,16 +131,20 @@ def square_overlaps(root: Root, square: Square) -> list[list[Any]]:
 
 
 def _squares(root: Root) -> list[Square]:
-    """Those that hold the lower left corner of a parcel's box, or ground that a box reaches."""
-    found: set[tuple[int, int]] = set()
+    """Those that the boxes of at least two parcels reach: elsewhere nothing can overlap.
+
+    Boxes are counted by their four corners, however much ground they span.
+    """
+    boxes = np.zeros((2 * FARTHEST + 1, 2 * FARTHEST + 1), np.int32)
     for table in read_columns(root, SIDES):
         sides = np.column_stack([table[side].to_numpy() for side in SIDES])
-        x0, y0, x1, y1 = (np.floor(sides / SQUARE).astype(np.int64)).T
-        single = (x0 == x1) & (y0 == y1)
-        found.update(map(tuple, np.unique(np.column_stack([x0, y0])[single], axis=0).tolist()))
-        for a, b, c, d in zip(x0[~single], y0[~single], x1[~single], y1[~single], strict=True):
-            found.update((int(x), int(y)) for x in range(a, c + 1) for y in range(b, d + 1))
-    return [*sorted(found)]
+        squares = np.clip(np.floor(sides / SQUARE), -FARTHEST, FARTHEST - 1).astype(np.int64) + FARTHEST
+        x0, y0, x1, y1 = squares.T
+        np.add.at(boxes, (np.r_[x0, x1 + 1], np.r_[y0, y1 + 1]), 1)
+        np.add.at(boxes, (np.r_[x0, x1 + 1], np.r_[y1 + 1, y0]), -1)
+    for axis in (0, 1):
+        np.cumsum(boxes, axis=axis, out=boxes)
+    return [(int(x) - FARTHEST, int(y) - FARTHEST) for x, y in np.argwhere(boxes > 1)]
 
 
 def _bounds(square: Square) -> Bounds:

@@ -46,7 +46,7 @@ def patch(plan: Plan, progress: Progress) -> dict[str, Any]:
     check_whole(plan, cube.NAME, crops.LABELS)
     description = describe_patches(plan)
     store = Store(plan.root, patch_store.NAME)
-    if store.description() is None:
+    if store.description() is None or not plan.root.exists(patch_store.INDEX):
         with item_workers(plan.project.compute.address, plan.workers) as each:
             choose(plan, progress, measuring_of(plan), each)
     patches = patch_store.patches_of(read_index(plan.root))

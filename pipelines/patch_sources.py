@@ -13,7 +13,7 @@ from catalogs import patch_store
 from catalogs.description import identity
 from catalogs.errors import BadInput
 from catalogs.patch_store import patch_shards, read_index
-from catalogs.patches import TRAIN
+from catalogs.patches import TRAIN, VALIDATION
 from catalogs.root import Root
 from catalogs.stores import Store
 from models.normalisation import Moments, Normalisation
@@ -69,13 +69,14 @@ def patch_sources(plan: Plan) -> list[Source]:
     others = [_source(Root(root), number * STORE) for number, root in enumerate(plan.project.also, 1)]
     for other in others:
         _check_fits(own, other)
-    sources = [own, *(_elsewhere(own, other) for other in others)]
-    if not any(source.numbers(TRAIN) for source in sources):
-        raise BadInput(
-            f"patches of {plan.project.region.name}",
-            "are all held out, so there is nothing to train on.",
-            "Name other projects in [training] also, or take country and year out of [patches] held_out.",
-        )
+    sources = [own, *(_elsewhere(own, other, plan.project.patches.held_out) for other in others)]
+    for split in (TRAIN, VALIDATION):
+        if not any(source.numbers(split) for source in sources):
+            raise BadInput(
+                f"patches of {plan.project.region.name}",
+                f"are all held out, so there is nothing for {split}.",
+                "Name other projects in [training] also, or take country and year out of [patches] held_out.",
+            )
     return sources
 
 
@@ -113,8 +114,16 @@ def _check_fits(own: Source, other: Source) -> None:
             )
 
 
-def _elsewhere(own: Source, other: Source) -> Source:
-    """Without patches on ground that this project holds out, of whatever year."""
-    held_out = own.index[own.index["split"] != TRAIN].geometry.to_crs(other.index.crs)
-    near = other.index.geometry.intersects(held_out.union_all()) if len(held_out) else np.zeros(len(other.index), bool)
-    return Source(other.root, other.index[~near], other.first, other.patches)
+def _elsewhere(own: Source, other: Source, held_out: tuple[str, ...]) -> Source:
+    """What of another project may be learned from here.
+
+    Nothing on or beside ground that this project holds out, of whatever year, and nothing of a country or year that it
+    names. Nor what the other validates with, if this project has its own: it may lie on ground that is trained on here.
+    """
+    index = other.index
+    away = own.index[own.index["split"] != TRAIN].geometry.to_crs(index.crs)
+    barred = index.geometry.intersects(away.union_all()) if len(away) else np.zeros(len(index), bool)
+    barred |= index["country"].isin(held_out) | index["year"].astype(str).isin(held_out)
+    if own.numbers(VALIDATION):
+        barred |= index["split"] == VALIDATION
+    return Source(other.root, index[~barred], other.first, other.patches)

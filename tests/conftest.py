@@ -18,6 +18,16 @@ settings.register_profile("here", deadline=None)  # a loaded machine is slow, no
 settings.register_profile("ci", deadline=None, derandomize=True)  # what lands must not depend on luck
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
+RAY = {"test_bad_input", "test_docs", "test_oracles", "test_publish", "test_run", "test_workers"}
+"""Files whose tests start Ray: one cluster at a time, since `auto` is the one that this machine has."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What must stay together where tests run side by side: files, which share what they set up, and all of Ray's."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("ray" if item.path.stem in RAY else item.path.stem))
+
+
 TINY = CountrySettings(seed=3, size=320, dates=8)
 
 PROJECT = """

@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from catalogs.stores import Store, write_shard
 from catalogs.taxonomy import ten_crops
 from cluster.kept import kept
 from cluster.progress import LineProgress
-from pipelines import audit_duplicates
+from pipelines import audit_duplicates, curves
 from pipelines.audit import audit, audit_labels, audit_parcels, check_fit
 from pipelines.audit_duplicates import find_duplicates
 from pipelines.harmonise import harmonise
@@ -135,7 +136,12 @@ def fill_cube(plan: Plan, south: int = 0) -> None:
     store.begin(
         cube.cube_layouts(plan.grid, periods, "median"),
         cube.cube_coordinates(plan.grid, plan.periods),
-        {"store": "cube", "grid": plan.grid_description, "moved": south},
+        {
+            "store": "cube",
+            "grid": plan.grid_description,
+            "periods": [str(period) for period in plan.periods],
+            "moved": south,
+        },
     )
     green = np.full((periods, *plan.grid.shape), 0.1, np.float32)
     for place in range(ACROSS**2):
@@ -308,6 +314,30 @@ def test_what_was_measured_is_not_measured_again(built):
     assert content_of(built)["curves"] == content["curves"]
 
 
+def test_a_shift_is_looked_for_in_some_tiles_and_nothing_kept_for_the_others(built, monkeypatch):
+    monkeypatch.setattr(curves, "COMPARED_TILES", 2)
+    found = curves.find_contradictions(built, quiet())
+    edges = [Ledger(built.root, "curves").record(str(tile))["edges"] for tile in built.tiles]
+    assert [bool(each) for each in edges] == [True, False, True, False]
+    assert found.shift.known and (found.shift.south, found.shift.east) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "store"),
+    [
+        ("[patches]", 'rule = "touched"\n[patches]', "labels"),
+        ("2021-08-31", "2021-07-31", "cube"),
+    ],
+)
+def test_labels_and_images_of_another_plan_are_not_audited(built, old, new, store):
+    before = content_of(built)
+    text = TOML.format(file="parcels.gpkg", labels="").replace(old, new)
+    plan = make_plan(parse_project(text, Path(built.root.url).parent / "project.toml"))
+    with pytest.raises(BadInput, match=f"{store}.*planned differently"):
+        audit(plan, quiet())
+    assert content_of(built) == before
+
+
 def test_images_that_lie_on_the_labels_are_not_called_displaced(built):
     shift = content_of(built)["curves"]["shift"]
     assert (shift["south"], shift["east"], shift["found"], shift["known"]) == (0, 0, False, True)
@@ -399,6 +429,21 @@ def test_the_year_in_a_name_counts_where_no_column_says_one(tmp_path):
         (tmp_path / folder).mkdir()
         error = refusal(tmp_path / folder, of_codes(WHEAT, MAIZE), name="AT_2018.gpkg", labels=labels)
         assert (error is None) == fits, folder
+
+
+def test_the_year_in_the_name_of_a_file_in_an_archive_counts(tmp_path):
+    lay_plan(tmp_path, of_codes(WHEAT, MAIZE))
+    geopandas.read_file(tmp_path / "parcels.gpkg").to_parquet(tmp_path / "parcels_2019.parquet")
+    with zipfile.ZipFile(tmp_path / "parcels.zip", "w") as archive:
+        archive.write(tmp_path / "parcels_2019.parquet", "parcels_2019.parquet")
+    plan = make_plan(parse_project(TOML.format(file="parcels.zip", labels=""), tmp_path / "project.toml"))
+    said = io.StringIO()
+    figures = audit_parcels(plan, harmonise(plan, quiet()), LineProgress(said))
+    with pytest.raises(BadInput, match="2019 .2 parcels., and the season is of 2021"):
+        check_fit(plan, figures)
+    assert "cannot teach a crop map. It holds declarations of 2019" in said.getvalue()
+    assert "Give the file of 2021; [labels] year = 2021" in said.getvalue()
+    assert f"See {plan.root.path('labels/index.html')}\n" in said.getvalue()
 
 
 # the page

@@ -228,21 +228,21 @@ def parcels(catalog) -> gpd.GeoDataFrame:
 def test_no_parcels_in_the_region(with_parcels, parcels, tmp_path) -> None:
     away = parcels.assign(geometry=parcels.geometry.translate(100_000, 0))
     furrow("label", with_parcels("away.gpkg", away.to_file)).refuses(
-        "away.gpkg", "no parcel in the region", "EPSG:31287"
+        "away.gpkg", "no parcel in the region", "[labels] crs"
     )
-    nothing_made(tmp_path / "root")
+    assert not (tmp_path / "root" / "labels.zarr").exists()
 
 
 def test_parcels_in_a_crs_that_lies_nowhere(with_parcels, parcels, tmp_path) -> None:
     path = with_parcels("nowhere.gpkg", without_crs(parcels, FIELD).to_file)
-    furrow("label", path).refuses("nowhere.gpkg", "my field", "ogr2ogr")
+    furrow("label", path).refuses("nowhere.gpkg", "my field", "[labels] crs")
     nothing_made(tmp_path / "root")
 
 
 def test_parcel_files_that_are_none(with_parcels, catalog, tmp_path) -> None:
     cut = (catalog / "parcels.gpkg").read_bytes()[:60_000]
     furrow("label", with_parcels("cut.gpkg", lambda path: path.write_bytes(cut))).refuses("cut.gpkg", "damaged")
-    furrow("label", with_parcels("folder.gpkg", Path.mkdir)).refuses("folder.gpkg", "no such file")
+    furrow("label", with_parcels("folder.gpkg", Path.mkdir)).refuses("folder.gpkg", "It is a folder")
     furrow("label", with_parcels("junk.zip", lambda path: path.write_bytes(cut))).refuses("junk.zip", "zip")
     nothing_made(tmp_path / "root")
 

@@ -317,6 +317,15 @@ def test_a_scene_that_shows_nothing_is_hidden_and_its_bands_are_not_read(tmp_pat
     assert record["scenes"] == [seen.name] and record["hidden"] == [cloudy.name] and record["unreadable"] == []
 
 
+def test_ground_that_no_scene_shows_is_done_and_empty(tmp_path):
+    cloudy = replace(SIGHTS[1], pixels=SIGHTS[1].pixels | {"SCL": np.full_like(SIGHTS[1].pixels["SCL"], 9)})
+    plan = made.plan_of(tmp_path, made.static_catalogue(tmp_path, items_of((cloudy,), tmp_path)), tiles=(1, 1))
+    store, records = made.composed(plan)
+    ((_, record),) = records.items()
+    assert record["scenes"] == [] and record["hidden"] == [cloudy.name] and record["observed"] == 0
+    assert not store.read("reflectance").any() and not store.read("observations").any()
+
+
 def simple(seed: int, folder: Path) -> dict[str, Any]:
     """A clear scene of the region alone, whose files have a block for each tile."""
     pixels = made.random_pixels(seed, SIDE, SIDE)

@@ -347,6 +347,7 @@ def test_crosswalks_of_ones_own(tmp_path, text, code, name, expected):
     [
         ("code,class\n1,maize\n2,wheat\n1,wheat\n", "'1' in line 4"),
         ("name,class\nOrge,maize\nORGE,wheat\n", "'ORGE' in line 3"),
+        ("code,name,class\n1,Orge,maize\n,Blé,maize\n,BLÉ,wheat\n", "'BLÉ' in line 4"),
         ("code,hcat\n1,3301010401\n1,3301010600\n", "'1' in line 3"),
         ("code,class\n1,hops\n", "'hops' in line 2.*sugar_beet"),
         ("code,class\n1,11\n", "'11' in line 2"),

@@ -20,6 +20,7 @@ from loopback import Quiet, serving
 
 from catalogs.errors import BadInput
 from catalogs.parcels import named
+from catalogs.parcels.sources import Asked, open_source
 from catalogs.root import Root
 from catalogs.stac.retries import Patience
 from cluster.progress import LineProgress
@@ -219,6 +220,18 @@ def test_two_processes_fetch_one_file_once(tmp_path):
 
 def plan(file: str, root: str) -> Any:
     return SimpleNamespace(project=SimpleNamespace(labels_file=file), root=Root(root))
+
+
+def test_of_a_download_that_is_no_parcels_it_is_said_how_to_get_another(tmp_path):
+    with shelf() as kept:
+        kept.content = b"<html>please log in</html>"
+        get(kept, here := tmp_path / "downloads" / "AT.zip")
+    own = tmp_path / "own.zip"
+    own.write_bytes(here.read_bytes())
+    for path, told in ((here, True), (own, False)):
+        with pytest.raises(BadInput) as caught:
+            open_source(path, Asked(), tmp_path / "scratch")
+        assert (f"remove it to download it anew: {path}" in caught.value.remedy) == told
 
 
 def test_the_local_copy_of_a_path_an_address_and_a_name(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,13 @@ import shapely
 from conftest import PROJECT, TINY
 from shapely.affinity import translate
 
-from catalogs import crops
+from catalogs import burnt_parcels, crops
 from catalogs.burnt_parcels import overlaps, tell
 from catalogs.errors import BadInput
 from catalogs.grid import Grid
 from catalogs.parcels.crosswalks import open_crosswalk
 from catalogs.parcels.sources import Asked, open_source
-from catalogs.parcels.table import part_key, part_numbers, read_columns, read_parcels
+from catalogs.parcels.table import Parcels, part_key, part_numbers, read_columns, read_parcels
 from catalogs.rasterise import Rule, rasterise
 from catalogs.root import Root
 from catalogs.stores import Store
@@ -36,8 +37,9 @@ from catalogs.taxonomy import ten_crops
 from cluster.kept import kept
 from cluster.progress import LineProgress
 from pipelines import harmonise as harmonising
-from pipelines.harmonise import Harmonising, fill_table, harmonise, harmonise_part, table_description
-from pipelines.label import Labelling, burn, describe_labels, label_tile, rule_of
+from pipelines.harmonise import Harmonising, begin_table, fill_table, harmonise, harmonise_part, table_description
+from pipelines.label import Labelling, burn, label_tile
+from pipelines.label_plan import describe_labels, rule_of
 from pipelines.plan import Plan, make_plan
 from pipelines.project import parse_project
 
@@ -263,6 +265,24 @@ def test_a_table_that_was_planned_differently_is_refused(country, tmp_path):
     assert bytes_of(Root(str(tmp_path / "root")), "parcels") == before
 
 
+def test_a_plan_of_which_nothing_was_made_binds_nobody(tmp_path):
+    root = Root(str(tmp_path))
+    begin_table(root, {"made": "so"})
+    begin_table(root, {"made": "otherwise"})
+    assert table_description(root) == {"made": "otherwise"}
+    root.write(part_key(0), b"a part")
+    with pytest.raises(BadInput, match="planned differently"):
+        begin_table(root, {"made": "so"})
+
+
+def test_a_wrong_mapping_is_told_before_the_file_is_looked_for(country, tmp_path):
+    none = {"parcels.gpkg": "none.gpkg"}
+    plan = plan_of(country, tmp_path / "root", 'mapping = "mapping.csv"', **none)
+    (tmp_path / "mapping.csv").write_text("crop,class\n")
+    with pytest.raises(BadInput, match="formats are"):
+        harmonise(plan, quiet())
+
+
 def test_parts_that_nobody_planned_are_left_alone(country, tmp_path):
     plan = plan_of(country, tmp_path / "root")
     plan.root.write(part_key(0), b"somebody's own")
@@ -382,6 +402,35 @@ def test_neighbours_do_not_overlap_however_their_corners_are_rounded(country, ha
     assert overlaps(parcels, bounds) == overlaps(rounded, bounds) != []
     told = tell(parcels, np.zeros((2, 2), np.uint32), bounds, 10)
     assert told["parcels"] == len(parcels) and told["across"] == []
+
+
+def test_outlines_that_many_share_count_for_every_pair(monkeypatch):
+    """Two stacks that overlap, one of them with rings that begin elsewhere, a hole that none shares, and a stranger."""
+    monkeypatch.setattr(burnt_parcels, "ASKED", 3)
+    monkeypatch.setattr(burnt_parcels, "SLICE", 2)
+    square = shapely.box(0, 0, 100, 100)
+    ring = shapely.get_coordinates(square)[:-1]
+    turned = [shapely.Polygon(np.roll(ring, number % 4, axis=0)) for number in range(5)]
+    holed = shapely.difference(square, shapely.box(40, 40, 60, 60))
+    shapes = [*turned, *[translate(square, 50, 0)] * 4, holed, translate(square, 90, 90), translate(square, 5000, 0)]
+    classes = np.array([1, 2, 1, 255, 1, 2, 2, 1, 7, 1, 7, 7], np.uint8)
+    parcels = Parcels("EPSG:3035", np.array(shapes, object), classes, np.arange(1, 13, dtype=np.uint32))
+    expected: dict[tuple[int, int], list[float]] = {}
+    for a, b in combinations(range(len(shapes)), 2):
+        if (area := shapes[a].intersection(shapes[b]).area) >= 1:
+            entry = expected.setdefault(tuple(sorted((int(classes[a]), int(classes[b])))), [0, 0.0])
+            entry[0], entry[1] = entry[0] + 1, entry[1] + area / 1e4
+    everywhere = (-np.inf, -np.inf, np.inf, np.inf)
+    assert overlaps(parcels, everywhere) == [[*k, n, round(area, 4)] for k, (n, area) in sorted(expected.items())]
+    halves = [overlaps(parcels, bounds) for bounds in ((-np.inf, -np.inf, 50, np.inf), (50, -np.inf, np.inf, np.inf))]
+    assert sum(row[2] for half in halves for row in half) == sum(n for n, _ in expected.values())
+
+
+def test_an_outline_of_a_hundred_thousand_parcels_is_intersected_once():
+    shapes = np.full(100_000, shapely.box(0, 0, 100, 100), dtype=object)
+    parcels = Parcels("EPSG:3035", shapes, np.ones(100_000, np.uint8), np.arange(1, 100_001, dtype=np.uint32))
+    pairs = 100_000 * 99_999 // 2
+    assert overlaps(parcels, (-np.inf, -np.inf, np.inf, np.inf)) == [[1, 1, pairs, float(pairs)]]
 
 
 @pytest.mark.slow

@@ -84,6 +84,10 @@ def test_scores_are_those_of_the_map_on_the_test_patches(plan, finished):
     scored = np.zeros(crop.shape, bool)
     for row in index[index.split == "test"].itertuples():  # a block is one patch here, so its margin is the patch's
         scored[row.y + margin : row.y + size - margin, row.x + margin : row.x + size - margin] = True
+    parcel = xr.open_zarr(finished / "labels.zarr").parcel.values
+    others = index[index.split != "test"].itertuples()
+    learned = np.unique([parcel[row.y : row.y + size, row.x : row.x + size] for row in others])
+    scored &= ~np.isin(parcel, learned[learned > 0])  # a parcel of another split's ground tests nothing
     counted = confusion(labels[scored], crop[scored], 11)
     assert counted.matrix.tolist() == scores["confusion"]
     assert scores["season"]["mean_iou"] == pytest.approx(score(counted).mean_iou)

@@ -17,6 +17,7 @@ from shapely import box
 from catalogs.errors import BadInput
 from catalogs.parcels import unpacking
 from catalogs.parcels.archives import place_of, unpacked
+from catalogs.parcels.leftovers import at_work
 from catalogs.parcels.sources import Asked, open_source, read_chunk
 
 
@@ -107,8 +108,40 @@ def test_of_several_files_one_must_be_named(tmp_path):
     refused(
         path, tmp_path / "s", "one/XX_2021_EC21.shp", "two/second.gpkg", "for example", "p.zip/one/XX_2021_EC21.shp"
     )
-    refused(path / "third.gpkg", tmp_path / "s", "no third.gpkg", "two/second.gpkg")
+    refused(path / "third.gpkg", tmp_path / "s", "no 'third.gpkg'", "two/second.gpkg")
     assert codes_in(path / "two/second.gpkg", tmp_path / "s") == GOOD
+
+
+def test_names_that_differ_in_case_or_not_at_all(tmp_path):
+    files = parcels(tmp_path / "in", "ok.shp")
+    cases = {"OK.DBF": b"another", **{file.name: file for file in files}, "Ok.dbf": b"a third"}
+    assert codes_in(zipped(tmp_path / "case.zip", cases), tmp_path / "s") == GOOD
+    path = zipped(tmp_path / "twice.zip", {file.name: file for file in files})
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.write(tmp_path / "in" / "ok.dbf", "ok.dbf")
+    refused(path, tmp_path / "t", "'ok.dbf' more than once")
+
+
+def test_names_are_shown_without_what_a_terminal_obeys(tmp_path):
+    path = zipped(tmp_path / "p.zip", {"\x1b[31mred.gpkg": b"x", "b.gpkg": b"x"})
+    with pytest.raises(BadInput, match=r"x1b\[31mred") as caught:
+        open_source(path, Asked(), tmp_path / "s")
+    assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("folder", ["unpacked", "converted"])
+def test_what_a_killed_process_left_is_swept_unless_another_is_at_work(folder, tmp_path):
+    path = zipped(tmp_path / "p.zip", {"a.fgb": parcels(tmp_path / "in", "a.fgb")[0]})
+    (there := tmp_path / "s" / folder).mkdir(parents=True)
+    (there / "x.partial").mkdir()
+    (there / "x.partial" / "a.gpkg").write_bytes(b"half")
+    (there / "y.parquet.partial").write_bytes(b"half")
+    with at_work(tmp_path / "other"), at_work(there):
+        assert list(there.iterdir()) == [], "nobody else was at work"
+        (there / "z.partial").write_bytes(b"half")
+        assert codes_in(path, tmp_path / "s") == GOOD and (there / "z.partial").exists()
+    os.utime(path, ns=(7, 7))
+    assert codes_in(path, tmp_path / "s") == GOOD and not (there / "z.partial").exists()
 
 
 def test_volumes_are_read_as_one_and_all_must_be_there(tmp_path):

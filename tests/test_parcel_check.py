@@ -16,7 +16,9 @@ import shapely
 
 from catalogs.errors import BadInput
 from catalogs.parcels.sources import Asked
+from catalogs.root import Root
 from cluster.progress import LineProgress
+from pipelines import parcel_check
 from pipelines.audit_fit import unfit
 from pipelines.parcel_check import check_parcels
 
@@ -214,3 +216,44 @@ def test_a_wrong_file_leaves_nothing_that_looks_like_an_audit(tmp_path: Path) ->
     with pytest.raises(BadInput):
         audited(tmp_path / "out", tmp_path / "text.gpkg", "eurocrops", "AT", None)
     assert not (tmp_path / "out/labels").exists()
+
+
+RPG = (PARCELS / "rpg_parcels_EPSG2154.gpkg", "national", "FR", PARCELS / "fr/fr_2018.csv")
+
+
+def test_wrong_words_are_refused_before_the_file_is_opened(tmp_path: Path) -> None:
+    file, kind, country, mapping = tmp_path / "none.gpkg", *RPG[1:]
+    with pytest.raises(BadInput, match="eurocrops or eurocrops-v2 or national"):
+        audited(tmp_path / "out", file, "euro", country, mapping)
+    with pytest.raises(BadInput, match="Files are known of AT, BE_VLG"):
+        audited(tmp_path / "out", file, kind, "France", mapping)
+    (tmp_path / "mapping.csv").write_text("crop,class\n")
+    with pytest.raises(BadInput, match="formats are"):
+        audited(tmp_path / "out", file, kind, country, tmp_path / "mapping.csv")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_another_file_is_refused_with_what_helps(tmp_path: Path) -> None:
+    figures = audited(tmp_path / "out", RPG[0], RPG[1], "fr", RPG[3])
+    assert figures["country"] == "FR"
+    file, mapping = only("ec_lv", "*.zip"), None
+    with pytest.raises(BadInput, match="planned differently.*Choose another --out, or remove"):
+        audited(tmp_path / "out", file, "eurocrops", "LV", mapping)
+
+
+def test_overlaps_of_many_squares_are_those_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = audited(tmp_path / "whole", *RPG)
+    root = Root(str(tmp_path / "whole"))
+    monkeypatch.setattr(parcel_check, "SQUARE", 2000.0)
+    monkeypatch.setattr(parcel_check, "FARTHEST", 2500)
+    squares = parcel_check._squares(root)
+    pairs = sum(row[2] for square in squares for row in parcel_check.square_overlaps(root, square))
+    assert len(squares) > 3 and pairs == sum(row["pairs"] for row in whole["overlaps"]) > 0
+
+
+def test_the_squares_of_a_parcel_as_large_as_a_country_are_those_of_its_neighbours(tmp_path: Path) -> None:
+    shapes = [shapely.box(4e6, 2e6, 4.9e6, 2.9e6), shapely.box(4.1e6, 2.1e6, 4.1e6 + 100, 2.1e6 + 100)]
+    frame = geopandas.GeoDataFrame({"EC_hcat_c": ["3301010600"] * 2}, geometry=shapes, crs=3035)
+    frame.to_file(tmp_path / "wide.gpkg")
+    audited(tmp_path / "out", tmp_path / "wide.gpkg", "eurocrops", "", None)
+    assert parcel_check._squares(Root(str(tmp_path / "out"))) == [(400, 205)]

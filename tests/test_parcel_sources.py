@@ -1,6 +1,7 @@
 """Parcel files of every country: each real one beside plain geopandas, and each trap on a made one."""
 
 import csv
+import json
 import os
 import sqlite3
 import tempfile
@@ -13,6 +14,8 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import py7zr
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import shapely
 from pyproj import CRS
@@ -24,6 +27,7 @@ from catalogs.parcels.geoparquet import GROUP, largest_group
 from catalogs.parcels.named import named
 from catalogs.parcels.sources import Asked, declared_year, open_source, read_chunk
 from catalogs.parcels.text import mended
+from catalogs.parcels.vectors import format_of
 from catalogs.parcels.years import year_in
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -375,6 +379,15 @@ def test_a_shapefile_that_hides_its_encoding(name, encoding, tmp_path):
     assert read_chunk(source, 0, 2).names.tolist() == [text, "plain"]
 
 
+@pytest.mark.parametrize("column", ["EC_trans_n", "né"])
+def test_a_cpg_file_that_lies(column, tmp_path):
+    frame = table(2).assign(**{column: ["Blé", "Maïs"]})
+    frame.to_file(tmp_path / "FR_2018.shp", encoding="cp1252")
+    (tmp_path / "FR_2018.cpg").write_text("UTF-8")
+    source = open_source(tmp_path / "FR_2018.shp", Asked(name=column), tmp_path / "s")
+    assert read_chunk(source, 0, 2).names.tolist() == ["Blé", "Maïs"]
+
+
 def test_garbled_letters_of_real_tables_are_mended():
     with real("eurocrops/country_mappings/lt_2021.csv").open(encoding="utf-8-sig", newline="") as file:
         lithuanian = {mended(row["original_name"], "LT") for row in csv.DictReader(file)}
@@ -451,6 +464,10 @@ def test_files_that_cannot_give_crops_are_refused(tmp_path):
         refused(tmp_path / name, EUROCROPS, "not a file of parcels")
     (tmp_path / "led.gml").write_text("<OGRVRTDataSource><!-- opengis.net/gml --><SrcDataSource>x</SrcDataSource>")
     refused(tmp_path / "led.gml", EUROCROPS, "not a file of parcels")
+    led = {"type": "gdal_streamed_alg", "command_line": f"gdal vector pipeline ! read {saved(tmp_path / 'b.gpkg')}"}
+    (tmp_path / "led.json").write_text(json.dumps(led))
+    with pytest.raises(BadInput, match="not a file of parcels"):
+        format_of(tmp_path / "led.json")  # before GDAL sees it
     saved(tmp_path / "a.gpkg", table(column="crop"))
     refused(tmp_path / "a.gpkg", EUROCROPS, "EC_hcat_c", "crop, year, owner", "code_column")
     refused(tmp_path / "a.gpkg", NATIONAL, "crop, year, owner", "code_column")
@@ -465,6 +482,75 @@ def test_files_that_cannot_give_crops_are_refused(tmp_path):
     refused(tmp_path / "part.dbf", EUROCROPS, "part of a shapefile", ".shp")
     (tmp_path / "part.dbf").unlink()
     refused(tmp_path / "part.shp", EUROCROPS, "part.dbf")
+
+
+@pytest.mark.parametrize(
+    "kind", ["gml with its schema", "gml", "shp", "dbf of shp", "fgb", "geojson", "parquet", "gpkg"]
+)
+def test_a_file_that_is_cut_off_is_refused(kind, tmp_path):
+    name = kind.split()[0]
+    path = WRITERS[kind.split()[-1] if name == "dbf" else name](tmp_path).with_suffix(f".{name}")
+    if kind == "gml":
+        (tmp_path / "a.xsd").unlink()
+    os.truncate(path, path.stat().st_size * 2 // 3)
+    sign = "cut off or damaged" if name in ("gml", "shp") else "or it is damaged"
+    with pytest.raises(BadInput, match=sign):
+        read_chunk(open_source(path.with_suffix(".shp") if name == "dbf" else path, EUROCROPS, tmp_path / "s"), 0, 20)
+
+
+def test_a_gml_file_may_end_in_remarks(tmp_path):
+    path = WRITERS["gml"](tmp_path)
+    head, root = path.read_text().split("?>", 1)
+    path.write_text(f"{head}?>\n<!-- of <2021> -->{root.rstrip()}\n<!-- made by </hand> -->\n\n")
+    assert open_source(path, EUROCROPS, tmp_path / "s").count == 12
+
+
+def without_notice(path: Path, layer: str, deleted: str) -> Path:
+    """Rows deleted by what does not keep the file's own count."""
+    with sqlite3.connect(path) as database:
+        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            database.execute(f'DROP TRIGGER "{name}"')
+        database.execute(f"DELETE FROM {layer} WHERE {deleted}")
+    database.close()
+    return path
+
+
+def test_a_geopackage_that_states_an_old_count(tmp_path, monkeypatch):
+    monkeypatch.setattr("catalogs.parcels.vectors.MARK", 3)
+    path = without_notice(saved(tmp_path / "a.gpkg"), "a", "fid = 5")
+    source = open_source(path, EUROCROPS, tmp_path / "s")
+    codes = [code for first in range(0, 12, 4) for code in read_chunk(source, first, 4).codes]
+    assert source.count == 11 and codes == [code for i, code in enumerate(table().EC_hcat_c) if i != 4]
+    refused(without_notice(path, "a", "TRUE"), EUROCROPS, "holds no parcels")
+
+
+@pytest.mark.parametrize("column", ["EC_hcat_c", "year"])
+def test_columns_of_lists_are_refused(column, tmp_path):
+    frame = table(2)
+    frame[column] = [["3301010101", "3301010401"], ["3301010101"]]
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_crs(4326).to_file(tmp_path / "a.geojson")
+    for name in ("a.parquet", "a.geojson"):
+        refused(tmp_path / name, EUROCROPS, f"column {column} holds several values")
+
+
+def test_geoparquet_that_contradicts_itself(tmp_path):
+    whole = pq.read_table(parquet(tmp_path / "a.parquet"))
+    geo = json.loads(whole.schema.metadata[b"geo"])
+    odd = [{"columns": {"geometry": "x"}}, {"columns": {"geometry": [1]}}]
+    odd.append({"columns": {"geometry": {**geo["columns"]["geometry"], "bbox": ["a", None, 1, 2]}}})
+    for told in odd:
+        pq.write_table(whole.replace_schema_metadata({"geo": json.dumps(geo | told)}), tmp_path / "odd.parquet")
+        refused(tmp_path / "odd.parquet", EUROCROPS, "or it is damaged")
+    pq.write_table(whole.append_column("EC_hcat_c", whole["EC_hcat_c"]), tmp_path / "twice.parquet")
+    refused(tmp_path / "twice.parquet", EUROCROPS, "or it is damaged")
+    pq.write_table(whole.set_column(whole.num_columns - 1, "geometry", whole["EC_hcat_c"]), tmp_path / "text.parquet")
+    refused(tmp_path / "text.parquet", EUROCROPS, "not WKB")
+    letters = pa.array([b"33\xe9"] * len(whole))
+    latin = pa.Array.from_buffers(pa.string(), len(whole), letters.buffers())
+    pq.write_table(whole.set_column(0, "EC_hcat_c", latin), tmp_path / "latin.parquet")
+    with pytest.raises(BadInput, match="or it is damaged"):
+        read_chunk(open_source(tmp_path / "latin.parquet", EUROCROPS, tmp_path), 0, 2)
 
 
 def test_the_wrong_kind_of_file_is_told(tmp_path):

@@ -27,6 +27,11 @@ def shapes(*given: object) -> np.ndarray:
 
 BOWTIE = Polygon([(X, Y + 800), (X + 100, Y + 900), (X + 100, Y + 800), (X, Y + 900)])
 WITH_TAIL = shapely.GeometryCollection([square(1), shapely.LineString([(X, Y), (X + 9, Y)])])
+NESTED = shapely.GeometryCollection(
+    [shapely.GeometryCollection([shapely.GeometryCollection([MultiPolygon([square(8), square(9)])]), Point(X, Y)])]
+)
+with np.errstate(invalid="ignore"):
+    LOST = Polygon([(X, Y), (X + 100, Y), (np.nan, Y + 100)])
 HIGH = shapely.force_3d(square(2), 17.5)
 FAR = Polygon([*square(3).exterior.coords[:3], (X - 3_000_000, Y)])
 NARROW = box(X, Y + 1200, X + 500, Y + 1204)
@@ -42,6 +47,10 @@ KINDS = {
     "high": (HIGH, SOUND, False),
     "a corner far away": (FAR, STRAYED, False),
     "a corner nowhere": (Polygon([(X, Y), (X + 100, Y), (X, np.inf)]), STRAYED, False),
+    "a corner that is no number": (LOST, STRAYED, False),
+    "beyond the Earth": (box(1e15, 1e15, 1e15 + 100, 1e15 + 100), STRAYED, False),
+    "a part beyond the Earth": (MultiPolygon([square(7), box(1e9, 1e9, 1e9 + 100, 1e9 + 100)]), STRAYED, False),
+    "deep in collections": (NESTED, SOUND, False),
     "less than a pixel and thin": (square(4, side=9), SLIVER, False),
     "narrow": (NARROW, SOUND, False),
     "of two parts": (MultiPolygon([square(5), square(6)]), SOUND, False),
@@ -58,6 +67,7 @@ def test_every_defect_has_its_name(target):
     assert shapely.is_valid(sound).all() and not shapely.has_z(sound).any()
     assert set(shapely.get_type_id(sound)) <= {3, 6}
     assert found.narrow.tolist() == [name == "narrow" for name in KINDS]
+    assert shapely.area(found.shapes[list(KINDS).index("deep in collections")]) == pytest.approx(20_000, rel=0.01)
     assert hectares(sound, target)[1] == pytest.approx(0.5, rel=0.01), "both halves of the bow tie are kept"
 
 

@@ -187,6 +187,13 @@ def test_small_regions_split_as_far_as_they_can(count, found):
     assert Counter(split_blocks(blocks, 0.1, 0.1, 0).values()) == found
 
 
+@pytest.mark.parametrize(("validation", "test"), [(0.9, 0.01), (0.84, 0.01), (0.01, 0.9), (0.5, 0.49)])
+def test_odd_shares_leave_what_they_leave_and_no_more_blocks_than_there_are(validation, test):
+    for count in range(1, 6):
+        blocks = {(0, i): np.ones(2, bool) for i in range(count)}
+        assert set(split_blocks(blocks, validation, test, 0)) == set(blocks)
+
+
 # Choice
 
 
@@ -415,6 +422,7 @@ def with_also(plan: Plan, other: Plan) -> Plan:
 def test_patches_of_other_projects_train_too_but_not_on_held_out_ground(done, other):
     (own,), (both,) = make_recipes(done), make_recipes(with_also(done, other))
     assert both.train[: len(own.train)] == own.train and both.also == (other.root,)
+    assert both.validation == own.validation, "what they validate with may lie on ground that is trained on here"
     added = [number - STORE for number in both.train if number >= STORE]
     index, here = (geopandas.read_parquet(plan.root.path("patches.parquet")) for plan in (other, done))
     theirs = index[index["split"] == TRAIN]
@@ -427,6 +435,18 @@ def test_patches_of_other_projects_train_too_but_not_on_held_out_ground(done, ot
     assert both.card.normalisation != own.card.normalisation
     assert both.card.training["origins"] == ["BE_VLG 2021"]
     assert both.card.training_identity != own.card.training_identity
+
+
+@pytest.mark.parametrize("named", ["FR", "1999"])
+def test_nothing_of_a_country_or_year_that_is_held_out_is_learned_from(done, other, named):
+    index = geopandas.read_parquet(other.root.path("patches.parquet")).assign(country="FR", year=1999)
+    index.to_parquet(other.root.path("patches.parquet"))
+    (own,), (both,) = make_recipes(done), make_recipes(with_also(done, other))
+    assert len(both.train) > len(own.train)
+    text = with_also(done, other).project.path.read_text().replace(FILTERS, f'{FILTERS}\nheld_out = ["{named}"]')
+    text = text.replace("[store]", f'[training]\nalso = ["{other.root.url}"]\n[store]')
+    (without,) = make_recipes(make_plan(parse_project(text, done.project.path)))
+    assert without.train == own.train
 
 
 def test_a_project_that_is_all_held_out_needs_others_to_train_on(done, other, tmp_path):

@@ -125,7 +125,10 @@ def test_a_second_run_writes_nothing_and_status_counts_what_is_done(remote: Run,
     def objects() -> dict[str, Any]:
         """A report is written again; the pixels and what is known of them must not even be touched."""
         found = bucket.find(STORE, detail=True).items()
-        return {key: (about["ETag"], "/ingest/" in key or about["LastModified"]) for key, about in found}
+        return {
+            key: (about["ETag"], "/ingest/" in key or "/labels/" in key or about["LastModified"])
+            for key, about in found
+        }
 
     before = objects()
     assert "done before" in remote("ingest") and "done before" in remote("label")

@@ -222,6 +222,7 @@ HEAD = "id,name,title,colour\n0,other,Other,#ffffff\n"
         (HEAD + "1,maize,Other,#ff0000\n", None, "'Other' in line 3"),
         (HEAD + "1,sugar beet,Beet,#ff0000\n", None, "'sugar beet'"),
         (HEAD + "1,ignore,Beet,#ff0000\n", None, "'ignore'"),
+        (HEAD + "1,split,Beet,#ff0000\n", None, "'split'"),
         (HEAD + "1,maize,Maize,red\n", None, "'red' in line 3"),
         (HEAD.replace("colour", "color") + "1,maize,Maize,#ff0000\n", None, "no column colour"),
         (HEAD.replace("name", "id") + "1,maize,Maize,#ff0000\n", None, "same name"),

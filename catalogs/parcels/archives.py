@@ -4,13 +4,15 @@ import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from py7zr.exceptions import PasswordRequired, UnsupportedCompressionMethodError
 
 from catalogs.errors import BadInput
+from catalogs.parcels.leftovers import PARTIAL, at_work
 from catalogs.parcels.unpacking import MEMBERS, Meter, Packed, TooMuch, open_packed
 
 DATASETS = (".shp", ".gpkg", ".gml", ".fgb", ".geojson", ".parquet", ".geoparquet", ".pq")
@@ -77,6 +79,7 @@ def unpacked(place: Place, scratch: Path) -> tuple[Path, str]:
         _check_members(place, packed)
         dataset = _chosen(place, packed)
         wanted = _with_companions(dataset, [m.name for m in packed.members if not m.is_folder])
+        _check_single(place, packed, wanted)
         target = scratch / "unpacked" / _folder(place.file, packed.size, dataset)
         if not target.is_dir():
             _unpack(packed, wanted, target)
@@ -127,6 +130,14 @@ def _check_members(place: Place, packed: Packed) -> None:
         _refuse(place, "It is locked by a password.", "Unpack it yourself, and give what was inside.")
 
 
+def _check_single(place: Place, packed: Packed, wanted: Iterable[str]) -> None:
+    """Of two members with one name there is no telling which is meant."""
+    times = Counter(member.name for member in packed.members)
+    twice = next((name for name in wanted if times[name] > 1), None)
+    if twice:
+        _refuse(place, f"It holds {twice!r} more than once.", "Unpack it yourself, and give what was inside.")
+
+
 def _leads_out(name: str) -> bool:
     return name.startswith("/") or ":" in name.split("/")[0] or ".." in name.split("/") or "\0" in name
 
@@ -137,7 +148,7 @@ def _refuse(place: Place, why: str, remedy: str = "Get it from its source again.
 
 def _chosen(place: Place, packed: Packed) -> str:
     """The one file of parcels, or the one that the path names."""
-    names = sorted(m.name for m in packed.members if not m.is_folder and not _shadow(m.name))
+    names = sorted({m.name for m in packed.members if not m.is_folder and not _shadow(m.name)})
     datasets = [name for name in names if name.lower().endswith(DATASETS)]
     if place.inner:
         found = [name for name in datasets if name == place.inner] or [
@@ -145,13 +156,15 @@ def _chosen(place: Place, packed: Packed) -> str:
         ]
         if len(found) == 1:
             return found[0]
-        why = f"There is no {place.inner} in {place.file.name}." + (f" It holds {_some(datasets)}." if datasets else "")
+        why = f"There is no {place.inner!r} in {place.file.name}." + (
+            f" It holds {_some(datasets)}." if datasets else ""
+        )
         raise BadInput(f"parcel file {place.given}", why, "Name one of the files in it.")
     if len(datasets) == 1:
         return datasets[0]
     if datasets:
         why, remedy = f"It holds several files of parcels: {_some(datasets)}.", f"{place.file}/{datasets[0]}"
-        raise BadInput(f"parcel file {place.given}", why, f"Name the one to read, for example {remedy}.")
+        raise BadInput(f"parcel file {place.given}", why, f"Name the one to read, for example {remedy!r}.")
     nested = [name for name in names if NAMES.search(name)]
     if nested:
         why = f"It holds archives: {_some(nested)}."
@@ -166,17 +179,22 @@ def _shadow(name: str) -> bool:
 
 
 def _some(names: Sequence[str]) -> str:
-    return (", ".join(names[:8]) or "nothing") + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    """Names as they were packed may hold anything: signs that a terminal obeys, too."""
+    return (", ".join(map(repr, names[:8])) or "nothing") + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def _with_companions(dataset: str, names: Sequence[str]) -> dict[str, str]:
-    """Members to unpack, and the name that each gets: that of the dataset, its ending in small letters."""
+    """Members to unpack, and the name that each gets: that of the dataset, its ending in small letters.
+
+    Of names that differ only in case, those in the dataset's own case go first.
+    """
     path = PurePosixPath(dataset)
     stem, endings = str(path.with_suffix("")).lower(), BESIDE.get(path.suffix.lower(), ())
     wanted = {dataset: path.stem + path.suffix.lower()}
-    for name in names:
+    for name in sorted(names, key=lambda name: PurePosixPath(name).with_suffix("") != path.with_suffix("")):
         ending = PurePosixPath(name).suffix.lower()
-        if ending in endings and str(PurePosixPath(name).with_suffix("")).lower() == stem:
+        belongs = ending in endings and str(PurePosixPath(name).with_suffix("")).lower() == stem
+        if belongs and (name in wanted or path.stem + ending not in wanted.values()):
             wanted[name] = path.stem + ending
     return wanted
 
@@ -189,14 +207,14 @@ def _folder(archive: Path, size: int, dataset: str) -> str:
 
 def _unpack(packed: Packed, wanted: dict[str, str], target: Path) -> None:
     """Whole or not at all; of two that unpack the same at once, the first one's is kept."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f"{target.name}.", suffix=".partial"))
-    try:
-        packed.unpack({name: partial / here for name, here in wanted.items()}, Meter(packed.size))
-        partial.chmod(0o755)
-        partial.replace(target)
-    except OSError:
-        if not target.is_dir():
-            raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with at_work(target.parent):
+        partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f"{target.name}.", suffix=PARTIAL))
+        try:
+            packed.unpack({name: partial / here for name, here in wanted.items()}, Meter(packed.size))
+            partial.chmod(0o755)
+            partial.replace(target)
+        except OSError:
+            if not target.is_dir():
+                raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)

@@ -13,6 +13,7 @@ import pyogrio
 
 from catalogs.parcels.geoparquet import GROUP, write_groups
 from catalogs.parcels.layers import Layer, not_vector
+from catalogs.parcels.leftovers import PARTIAL, at_work
 from catalogs.parcels.vectors import FAULTS, gml_options
 
 
@@ -37,7 +38,9 @@ def converted(file: Path, given: Path, layer: Layer, columns: Sequence[str], scr
     try:
         with gml_options(), _new(target) as partial:
             _convert(file, layer, columns, partial)
-    except (*FAULTS, pa.ArrowException) as error:
+    except (*FAULTS, pa.ArrowException, OSError) as error:
+        if getattr(error, "errno", None):
+            raise  # the disk's, not the file's
         raise not_vector(given) from error
     return target
 
@@ -70,15 +73,15 @@ def regrouped(file: Path, given: Path, layer: Layer, columns: Sequence[str], scr
 @contextmanager
 def _new(target: Path) -> Iterator[Path]:
     """A file that appears whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".partial")
-    os.close(number)
-    try:
-        yield Path(name)
-        os.chmod(name, 0o644)
-        os.replace(name, target)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with at_work(target.parent):
+        number, name = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=PARTIAL)
+        os.close(number)
+        try:
+            yield Path(name)
+            os.chmod(name, 0o644)
+            os.replace(name, target)
+        finally:
+            Path(name).unlink(missing_ok=True)
 
 
 def _digest(file: Path, *told: str) -> str:

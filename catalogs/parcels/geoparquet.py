@@ -31,14 +31,34 @@ def parquet_layer(path: Path, given: Path) -> Layer:
     try:
         with pq.ParquetFile(path) as file:
             schema, rows = file.schema_arrow, file.metadata.num_rows
-            geo = _geo(file)
-    except (pa.ArrowException, OSError, ValueError) as error:
+            return _layer(given, schema, rows, _geo(file))
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:  # what it says may be of any type
         raise not_vector(given) from error
+
+
+def _layer(given: Path, schema: pa.Schema, rows: int, geo: dict[str, Any]) -> Layer:
     name, column = _geometry_column(given, geo, schema)
-    if column.get("encoding") != "WKB":
+    if column.get("encoding") != "WKB" or not _is_binary(schema.field(name).type):
         raise BadInput(f"parcel file {given}", "Its geometries are not WKB.", "Write it with geopandas' to_parquet.")
+    if len(set(schema.names)) < len(schema.names):
+        raise ValueError("two columns have one name")
     columns = tuple(other for other in schema.names if other != name)
     return Layer(name, _crs(given, column), rows, columns, _bounds(column))
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def check_single(path: Path, given: Path, columns: Sequence[str]) -> None:
+    """Of a list there is no telling which of its values is meant."""
+    schema = pq.read_schema(path)
+    lists = [name for name in columns if pa.types.is_nested(schema.field(name).type)]
+    if lists:
+        why = f"Its column {lists[0]} holds several values for a parcel."
+        raise BadInput(
+            f"parcel file {given}", why, "Write the file anew with one value for each, or without the column."
+        )
 
 
 def _geo(file: pq.ParquetFile) -> dict[str, Any]:
@@ -52,7 +72,7 @@ def _geometry_column(given: Path, geo: dict[str, Any], schema: pa.Schema) -> tup
     if isinstance(name, str) and name in schema.names and isinstance(geo.get("columns"), dict):
         return name, dict(geo["columns"].get(name, {}))
     for name in BINARY:
-        if name in schema.names and (pa.types.is_binary(t := schema.field(name).type) or pa.types.is_large_binary(t)):
+        if name in schema.names and _is_binary(schema.field(name).type):
             return name, {"encoding": "WKB", "crs": None}
     raise BadInput(
         f"parcel file {given}",
@@ -93,7 +113,10 @@ def read_rows(path: str, layer: str, columns: Sequence[str], first: int, count: 
         raise not_vector(path) from error
     begin = ends[groups[0]] - sizes[groups[0]] if groups else 0
     table = table.slice(first - begin, count) if groups else table
-    return _values(table[layer]), {name: _values(table[name]) for name in columns}
+    try:
+        return _values(table[layer]), {name: _values(table[name]) for name in columns}
+    except UnicodeDecodeError as error:
+        raise not_vector(path) from error
 
 
 def _values(column: pa.ChunkedArray) -> Any:

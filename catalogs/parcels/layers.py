@@ -35,6 +35,11 @@ def shapes_of(wkb: Any) -> Objects:
     return np.asarray(shapely.from_wkb(np.asarray(wkb, dtype=object), on_invalid="fix"), dtype=object)
 
 
+def lock_of(file: Path) -> Path:
+    """The lock that a download leaves beside its file, which tells it from a user's own."""
+    return file.with_name(f"{file.name}.lock")
+
+
 def not_vector(path: Path | str) -> BadInput:
     why = "It is not a file of parcels that can be read here, or it is damaged."
     remedy = "Give a shapefile, GeoPackage, GeoParquet, FlatGeobuf, GeoJSON or GML file, or a zip or 7z archive of one."

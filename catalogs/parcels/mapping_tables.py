@@ -1,10 +1,10 @@
 """Reads the CSV tables that lead from a country's crops to classes, in the formats that there are."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalogs.csv_rows import CsvTable, Row, read_csv
+from catalogs.csv_rows import CsvTable, read_csv
 from catalogs.errors import BadInput
 from catalogs.parcels.corrections import Correction, corrections
 from catalogs.parcels.crop_keys import code_keys, exact_key
@@ -93,17 +93,16 @@ def _of_v2(table: CsvTable, taxonomy: Taxonomy, country: str) -> Iterator[Entry]
 
 
 def _of_own(table: CsvTable, taxonomy: Taxonomy) -> Iterator[Entry]:
-    """A crop that stands there twice must lead to one class; its code counts, its name where the table has no codes."""
-    key: Callable[[Row], str] = (lambda row: code_keys(row["code"])[0]) if "code" in table.columns else (
-        lambda row: exact_key(row["name"]))  # fmt: skip
-    seen: dict[str, int] = {}
+    """A crop that stands there twice must lead to one class; its code counts, its name where it has no code."""
+    seen: dict[tuple[bool, str], int] = {}
     for line, row in table.rows:
         code, name, where = row.get("code", ""), row.get("name", ""), table.at(line)
         if not (code or name):
             raise BadInput(where, "It has no code and no name.", "Remove the line, or fill it in.")
         hcat = plain_code(row.get("hcat", ""))
         number = _own_class(row["class"], where, taxonomy) if "class" in row else _class_of(hcat or "", where, taxonomy)
-        if key(row) and seen.setdefault(key(row), number) != number:
+        key = (True, code_keys(code)[0]) if code else (False, exact_key(name))
+        if key[1] and seen.setdefault(key, number) != number:
             raise BadInput(f"crop {code or name!r} in {where}", "A line above gives it another class.", "Keep one.")
         yield Entry(code, (name,) if name else (), number, hcat, "", row.get("title", ""))
 

@@ -17,6 +17,8 @@ NARROW = 5.0
 """metres of mean width (twice the area over the perimeter): what is narrower is a sliver"""
 STRAY = 1_000_000.0
 """metres: an outline that is as long has a corner with wrong coordinates (France has some); a river may have 250 km"""
+FARTHEST = 20_000_000.0
+"""metres from the origin of a CRS: half way round the Earth, and no corner lies farther"""
 
 SOUND, EMPTY, NOT_POLYGON, STRAYED, SLIVER = range(5)
 FAULTS = ("sound", "empty", "not_polygon", "stray", "sliver")
@@ -54,10 +56,12 @@ def mend(raw: Objects, source: str, target: str) -> Mended:
 
 
 def reproject(shapes: Objects, source: str, target: str) -> Objects:
-    """None where the target CRS has no place for a corner."""
+    """None where a corner has no place in the target CRS, or in none."""
     move = mover(source, target)
     moved = shapes.copy() if move is None else np.asarray(shapely.transform(shapes, move), dtype=object)
-    moved[~np.isfinite(shapely.bounds(moved)).all(axis=1)] = None
+    corners, owner = shapely.get_coordinates(moved, return_index=True)
+    moved[owner[~(np.abs(corners) <= FARTHEST).all(axis=1)]] = None  # not by its bounds, which pass over a NaN
+    moved[shapely.is_empty(moved)] = None
     return moved
 
 
@@ -95,7 +99,7 @@ def _polygons(shapes: Objects) -> Objects:
     fixed = np.array(shapely.make_valid(shapes), dtype=object)
     kinds = shapely.get_type_id(fixed)
     for i in np.flatnonzero((kinds != shapely.GeometryType.POLYGON) & (kinds != shapely.GeometryType.MULTIPOLYGON)):
-        parts = shapely.get_parts(shapely.get_parts(fixed[i]))  # twice: a collection may hold multipolygons
+        parts, _ = _simple_parts(fixed[i : i + 1])
         areas = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
         fixed[i] = shapely.union_all(areas) if areas.size else None
     return fixed
@@ -103,11 +107,20 @@ def _polygons(shapes: Objects) -> Objects:
 
 def _longer_than(shapes: Objects, most: float) -> NDArray[np.bool_]:
     """Whether one part of an outline spans more metres; parts may lie as far apart as they like."""
-    parts, owner = shapely.get_parts(shapes, return_index=True)
+    parts, owner = _simple_parts(shapes)
     left, bottom, right, top = shapely.bounds(parts).T
     longer = np.zeros(len(shapes), dtype=np.bool_)
     longer[owner[np.maximum(right - left, top - bottom) > most]] = True
     return longer
+
+
+def _simple_parts(shapes: Objects) -> tuple[Objects, NDArray[np.int64]]:
+    """Points, lines and polygons, however deep in collections they are, and of which shape each is."""
+    parts, owner = shapely.get_parts(shapes, return_index=True)
+    while (shapely.get_type_id(parts) > shapely.GeometryType.POLYGON).any():
+        parts, within = shapely.get_parts(parts, return_index=True)
+        owner = owner[within]
+    return parts, owner
 
 
 def _narrow(polygons: Objects) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ from catalogs.parcels.archives import place_of, unpacked
 from catalogs.parcels.choosing import Asked, Chosen, choose
 from catalogs.parcels.converting import beside_scratch, converted, regrouped
 from catalogs.parcels.dialects import country_called, fitting
-from catalogs.parcels.layers import Columns, Layer, shapes_of
+from catalogs.parcels.layers import Columns, Layer, lock_of, shapes_of
 from catalogs.parcels.systems import bounds_of, check_place, system_of
 from catalogs.parcels.text import codes_of, encodings, names_of, numbers_of, parts_of
 from catalogs.parcels.years import year_in, years_of
@@ -54,7 +54,7 @@ class Source:
     called: tuple[str, ...] = ()
     """what the file, its layer and what holds them are called, from the innermost"""
     is_parquet: bool = False
-    encodings: tuple[str, ...] = ()
+    encodings: tuple[str | None, ...] = ()
     fid: str = ""
     marks: tuple[int, ...] = ()
 
@@ -78,7 +78,16 @@ class Chunk:
 
 def open_source(path: Path, asked: Asked, scratch: Path) -> Source:
     """Look at a parcel file; archives are unpacked, and what cannot be read from the middle converted, in `scratch`."""
-    path = Path(path)
+    try:
+        return _opened(Path(path), asked, scratch)
+    except BadInput as error:
+        if not lock_of(Path(path)).exists():
+            raise
+        remedy = f"{error.remedy} If it came damaged, remove it to download it anew: {path}."
+        raise BadInput(error.given, error.why, remedy) from error
+
+
+def _opened(path: Path, asked: Asked, scratch: Path) -> Source:
     place = place_of(path)
     file, inner = unpacked(place, scratch) if place.kind else (place.file, "")
     layers, format = _look(file, path, scratch, country_called(inner, path.name))
@@ -86,11 +95,11 @@ def open_source(path: Path, asked: Asked, scratch: Path) -> Source:
     crs = system_of(f"parcel file {path}", chosen.layer.crs, asked.crs)
     file = beside_scratch(file, scratch) if format == vectors.GML else file
     source = _source(path, file, inner, asked, chosen, crs, format)
-    if source.count == 0:
-        raise _empty(path, chosen.layer)
     source = _by_place(source, file, chosen, scratch, format)
     if source.count == 0:
         raise _empty(path, chosen.layer)
+    if source.is_parquet:
+        geoparquet.check_single(Path(source.opens_as), path, chosen.columns)
     if asked.crs:
         shapes = _rows(source, [], 0, LOOKED_AT)[0]
         check_place(f"parcel file {path}", crs, bounds_of(shapes))
@@ -104,7 +113,7 @@ def _look(file: Path, given: Path, scratch: Path, country: str) -> tuple[list[La
     if format == vectors.GML:
         file = beside_scratch(file, scratch)
     tries = encodings(file, country) if format == vectors.SHAPEFILE else ()
-    return vectors.layers_of(file, given, tries), format
+    return vectors.layers_of(file, given, format, tries), format
 
 
 def _source(path: Path, file: Path, inner: str, asked: Asked, chosen: Chosen, crs: str, format: str) -> Source:

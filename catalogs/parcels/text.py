@@ -81,15 +81,15 @@ def _each(values: Iterable[Any], change: Callable[[Any], str | None]) -> Objects
     return np.array(changed, dtype=object)
 
 
-def encodings(shapefile: Path, country: str) -> tuple[str, ...]:
-    """In which a shapefile's table may be written, likeliest first; none where a .cpg file beside it tells GDAL."""
+def encodings(shapefile: Path, country: str) -> tuple[str | None, ...]:
+    """In which a shapefile's table may be written, likeliest first; None is what a .cpg file says, and may lie."""
     beside = {path.suffix.lower(): path for path in shapefile.parent.glob(f"{_literally(shapefile.stem)}.*")}
-    if ".cpg" in beside or ".dbf" not in beside:
+    if ".dbf" not in beside:
         return ()
     with beside[".dbf"].open("rb") as file:
         head = file.read(30)
     page = DRIVER_IDS.get(head[29]) if len(head) == 30 else None
-    return "utf-8", page or code_page(country), "latin-1"
+    return None if ".cpg" in beside else "utf-8", page or code_page(country), "latin-1"
 
 
 def _literally(name: str) -> str:

@@ -54,7 +54,7 @@ class Meter:
         if self.total > TOTAL:
             raise TooMuch(f"It unpacks to more than {TOTAL / 1024**3:.0f} GB.")
         if so_far + more > max(SMALL, RATIO * member.packed):
-            raise TooMuch(f"{member.name} in it unpacks to more than {RATIO} times its packed size, as zip bombs do.")
+            raise TooMuch(f"{member.name!r} in it unpacks to more than {RATIO} times its packed size, as zip bombs do.")
 
 
 class Packed(ABC):

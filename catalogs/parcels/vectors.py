@@ -13,11 +13,15 @@ from catalogs.errors import BadInput
 from catalogs.grid import Bounds
 from catalogs.parcels.layers import NOWHERE, Columns, Layer, Objects, not_vector
 from catalogs.parcels.systems import in_degrees
+from catalogs.parcels.wholeness import check_gml, check_shapefile
 
 PARQUET, GPKG, SHAPEFILE, FLATGEOBUF, GEOJSON, GML = "Parquet", "GPKG", "ESRI Shapefile", "FlatGeobuf", "GeoJSON", "GML"
 
 MAGIC = {b"SQLite format 3\0": GPKG, b"\0\0\x27\x0a": SHAPEFILE, b"fgb": FLATGEOBUF, b"PAR1": PARQUET}
 """How the files begin that are read. GDAL itself knows formats that lead to any other file or address."""
+
+Encodings = Sequence[str | None]
+"""To be tried one after the other; None leaves it to GDAL."""
 
 DRIVERS = {GPKG, SHAPEFILE, FLATGEOBUF, GEOJSON, "GeoJSONSeq", GML}
 DEGREES = ("EPSG:4326", "OGC:CRS84")
@@ -48,7 +52,7 @@ def format_of(path: Path) -> str:
         if head.startswith(magic):
             return name
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n\x1e")
-    if text.startswith(b"{"):
+    if text.startswith(b"{") and b"gdal_streamed_alg" not in text:
         return GEOJSON
     if text.startswith(b"<") and b"opengis.net/gml" in text and b"OGRVRT" not in text and b"<!DOCTYPE" not in text:
         return GML
@@ -67,36 +71,27 @@ def gml_options() -> Iterator[None]:
         pyogrio.set_gdal_config_options(before)
 
 
-def layers_of(path: Path, given: Path, encodings: Sequence[str] = ()) -> list[Layer]:
+def layers_of(path: Path, given: Path, format: str, encodings: Encodings = ()) -> list[Layer]:
     """The layers that can hold polygons."""
-    _check_parts(path, given)
+    check_shapefile(path, given)
+    if format == GML:
+        check_gml(path, given)
     try:
         with gml_options():
             names = [str(name) for name, kind in pyogrio.list_layers(path) if kind and _is_areal(str(kind))]
             infos = [_info(path, name, encodings) for name in names]
-    except FAULTS as error:
+    except (*FAULTS, UnicodeDecodeError) as error:
         raise not_vector(given) from error
     if any(info["driver"] not in DRIVERS for info in infos):
         raise not_vector(given)
     return [_layer(info) for info in infos]
 
 
-def _check_parts(path: Path, given: Path) -> None:
-    """A shapefile is several files; without two of them it cannot be read."""
-    if path.suffix.lower() != ".shp":
-        return
-    there = {file.suffix.lower() for file in path.parent.iterdir() if file.stem == path.stem}
-    lost = [ending for ending in (".dbf", ".shx") if ending not in there]
-    if lost:
-        why = f"{path.name} lacks what belongs to it: {', '.join(path.stem + ending for ending in lost)}."
-        raise BadInput(f"parcel file {given}", why, "Put all files of the shapefile beside each other.")
-
-
 def _is_areal(kind: str) -> bool:
     return any(word in kind for word in ("Polygon", "Surface", "Unknown", "Collection"))
 
 
-def _info(path: Path, layer: str, encodings: Sequence[str]) -> dict[str, Any]:
+def _info(path: Path, layer: str, encodings: Encodings) -> dict[str, Any]:
     """Names of columns are in the encoding of the table too."""
     for encoding in encodings[:-1]:
         try:
@@ -132,14 +127,15 @@ def marks_of(path: Path, layer: Layer) -> tuple[int, tuple[int, ...]]:
     """How many features a GeoPackage has, and the row number of every MARK-th of them, to begin reading there.
 
     SQLite finds a row by its number at once, and by its place only by walking there. The count that the file itself
-    states may be out of date; without numbers, as in a view, it is all there is.
+    states may be out of date, so rows are counted; without numbers, as in a view, it is all there is.
     """
     if not layer.fid:
         return layer.count, ()
     fid, table = _quoted(layer.fid), _quoted(layer.name)
-    first, last = _numbers(path, f"SELECT min({fid}) + 0 AS a, max({fid}) + 0 AS b FROM {table}")
-    if last - first + 1 == layer.count:
-        return layer.count, tuple(range(int(first), int(last) + 1, MARK))
+    ends = f"coalesce(min({fid}), 0) AS a, coalesce(max({fid}), 0) AS b"
+    first, last, count = _numbers(path, f"SELECT {ends}, count(*) AS c FROM {table}").tolist()
+    if count in (0, last - first + 1):
+        return count, tuple(range(first, first + count, MARK))
     every = _numbers(path, f"SELECT {fid} + 0 AS a FROM {table} ORDER BY {fid}")
     return len(every), tuple(int(number) for number in every[::MARK])
 
@@ -160,7 +156,7 @@ def read_rows(
     count: int,
     fid: str = "",
     marks: Sequence[int] = (),
-    encodings: Sequence[str] = (),
+    encodings: Encodings = (),
 ) -> tuple[Objects, Columns]:
     """Geometries (WKB) and columns of the features from `first` on, in the file's order."""
     how: dict[str, Any] = {"layer": layer, "columns": list(columns), "max_features": count}

@@ -132,10 +132,11 @@ class Dacia5:
     def fields(self) -> NDArray[np.int32]:
         """Pieces of ground (y, x), numbered from 1, that were labelled in any year; 0 elsewhere.
 
-        A parcel of whichever year lies within one piece, so parts made of whole pieces share no parcel.
+        A parcel of whichever year lies within one piece, so parts made of whole pieces share no parcel; unless it has
+        several parts that do not touch.
         """
         labelled = np.any([self.labels(year) != 0 for year in YEARS], axis=0)
-        pieces, _ = ndimage.label(labelled)
+        pieces, _ = ndimage.label(labelled, np.ones((3, 3)))
         return np.asarray(pieces, np.int32)
 
 

@@ -81,7 +81,7 @@ class Model(Table):
 
 
 class Training(Table):
-    epochs: int = key("Times that training sees every patch.", 50, "epochs", 50, ge=1, le=10000)
+    epochs: int = key("Times that training goes through the patches.", 50, "epochs", 50, ge=1, le=10000)
     batch: int = key("Patches a step, shared out evenly among the workers.", 16, "patches", 16, ge=1, le=4096)
     learning_rate: float = key("The highest step size of AdamW.", 0.001, "", 0.001, gt=0, le=1)
     weight_decay: float = key("The weight decay of AdamW.", 0.01, "", 0.01, ge=0, le=1)
@@ -89,8 +89,8 @@ class Training(Table):
     workers: int = key("Processes that train together.", 1, "processes", 1, ge=1, le=1024)
     seed: Seed = key("Makes training repeatable.", 0, "", 0)
     also: tuple[Annotated[Text, AfterValidator(checks.folder_or_bucket)], ...] = key(
-        "Store roots of other projects, whose patches for training and validation are used too: of the same bands, "
-        "classes and number of periods.", ["../flanders-2021"], "paths or s3://", (), strict=False)  # fmt: skip
+        "Store roots of other projects, whose training patches are used too: of the same bands, classes and number "
+        "of periods.", ["../flanders-2021"], "paths or s3://", (), strict=False)  # fmt: skip
     compare_single_date: bool = key(
         "Also trains the same network on the single best period, to show what the season adds.", True, "", False
     )
