@@ -1,7 +1,6 @@
 """Right to the pixel, on a real place in Flanders whose imagery was once published one native pixel too far south."""
 
 from pathlib import Path
-from typing import Any
 
 import geopandas
 import made_scenes as made
@@ -9,6 +8,24 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from flanders import (
+    BELGIUM,
+    COLUMN,
+    CORNER,
+    DATES,
+    EPSG,
+    HERE,
+    LEFT,
+    MARKS,
+    OWN,
+    ROW,
+    TOP,
+    classes,
+    image,
+    item,
+    native,
+    published,
+)
 from rasterio.enums import Resampling
 
 from catalogs.bands import BANDS, CLEAR_SCL, NATIVE_RESOLUTION
@@ -19,50 +36,9 @@ from catalogs.rasterise import rasterise
 from catalogs.stac.access import Access
 from pipelines.plan import Plan
 
-BELGIUM = Path(__file__).parents[2] / "shared" / "data" / "belgium-2018"
-
-pytestmark = [
-    pytest.mark.skipif(not BELGIUM.exists(), reason="the place in Flanders is not here"),
-    pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning"),  # a NetCDF that says it in words
-]
-
-EPSG, LEFT, TOP, SIDE = 32631, 501360, 5629680, 64
-"""Where the place lies; pixels of 10 m."""
-
-CORNER = 391 * 1280, 4399 * 1280
-"""Of the lattice's tile that its north-western corner lies in."""
-
-ROW, COLUMN = (CORNER[1] - TOP) // 10, (LEFT - CORNER[0]) // 10
-"""Pixels of a cube that begins at that corner, from there to the place."""
-
-HERE = slice(ROW, ROW + SIDE), slice(COLUMN, COLUMN + SIDE)
-
-DATES = sorted(path.stem for path in BELGIUM.glob("s2/*.tif"))
-
-OWN = Target(EPSG, Affine(10, 0, LEFT, 0, -10, TOP), (SIDE, SIDE))
+pytestmark = MARKS
 
 ACCESS = Access("local", "sentinel-2-l2a", BELGIUM)
-
-
-def published(band: str) -> np.ndarray:
-    """All dates of a band of the NetCDF (date, y, x), north first, which GDAL turns over where it sees no CRS."""
-    metres = NATIVE_RESOLUTION[band]
-    (file,) = BELGIUM.glob(f"S2_L2A_{metres}m_*.nc")
-    with rasterio.Env(GDAL_NETCDF_BOTTOMUP="NO"), rasterio.open(f"netcdf:{file}:{band}") as raster:
-        counts = raster.read()
-        assert raster.tags()[f"{band}#bounds"] == f"({LEFT}, {TOP - 640}, {LEFT + 640}, {TOP})"
-    return counts
-
-
-def image(date: str) -> np.ndarray:
-    with rasterio.open(BELGIUM / "s2" / f"{date}.tif") as raster:
-        assert raster.descriptions == BANDS
-        return raster.read()
-
-
-def classes(date: str) -> np.ndarray:
-    with rasterio.open(BELGIUM / "scl" / f"{date}.tif") as raster:
-        return raster.read(1)
 
 
 @pytest.fixture(scope="module")
@@ -72,22 +48,10 @@ def clear_dates() -> list[str]:
     return clear[::4]
 
 
-def native(date: str) -> dict[str, np.ndarray]:
-    """One date in pixels of each band's own size, as a catalogue has it."""
-    layers = dict(zip((*BANDS, "SCL"), [*image(date), classes(date)], strict=True))
-    return {band: counts[:: NATIVE_RESOLUTION[band] // 10, :: NATIVE_RESOLUTION[band] // 10]
-            for band, counts in layers.items()}  # fmt: skip
-
-
 def cube(dates: list[str], folder: Path) -> tuple[Plan, np.ndarray, np.ndarray]:
     """A cube of that ground from a catalogue of these dates, each of which has a period of its own."""
-    items = []
-    for number, date in enumerate(dates):
-        pixels = native(date)
-        files = made.write_pixels(folder / date, pixels, LEFT, TOP, EPSG)
-        ground = made.ground_of_pixels(pixels, LEFT, TOP, EPSG)
-        about: dict[str, Any] = {"proj:epsg": EPSG, "grid:code": "MGRS-31UDS"}
-        items.append(made.plain_item(date, files, ground, f"2021-06-{3 * number + 1:02d}T10:00:00Z", **about))
+    days = (f"2021-06-{3 * number + 1:02d}T10:00:00Z" for number in range(len(dates)))
+    items = [item(folder, date, native(date), when) for date, when in zip(dates, days, strict=True)]
     catalog = made.static_catalogue(folder, items)
     plan = made.plan_of(folder, catalog, corner=CORNER, epsg=EPSG, periods=10)
     store, _ = made.composed(plan)
