@@ -18,6 +18,8 @@ GRACE = 10
 STOP = signal.SIGUSR1
 """How the parent tells the child, which is deaf to the signals that a terminal sends to the whole group."""
 
+ASKING = (signal.SIGINT, signal.SIGTERM)
+
 PR_SET_PDEATHSIG = 1
 """Linux's prctl(2): the signal that a process gets when its parent dies."""
 
@@ -31,9 +33,11 @@ def supervised(work: Callable[[], None], on_lost: Callable[[str, int], None], in
     sys.stdout.flush()
     sys.stderr.flush()
     parent = os.getpid()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*ASKING, signal.SIGALRM, signal.SIGCHLD, STOP})
     child = os.fork()
     if child == 0:
         _be_child_of(parent)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         work()
         return
     status, asked = _attend(child)
@@ -52,34 +56,31 @@ def _be_child_of(parent: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before we asked to be told
         os._exit(1)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ASKING:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _leave_it_to_the_parent)  # a handler, not SIG_IGN, which our children would inherit
     signal.signal(STOP, _stop)
 
 
 def _attend(child: int) -> tuple[int, bool]:
-    """Wait for the child; returns its status and whether it was asked to stop."""
+    """Wait for the child; returns its status and whether it was asked to stop.
+
+    Signals stay blocked and are waited for one by one: a handler's could come just before a wait that it should end.
+    """
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)  # ignored ones need not be told
+    heard = {signal.SIGCHLD, signal.SIGALRM, *(n for n in ASKING if signal.getsignal(n) != signal.SIG_IGN)}
     asked = 0
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked += 1
+    while True:
+        number = signal.sigwait(heard)
+        if number == signal.SIGCHLD:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return status, asked > 0
+            continue
+        asked += number in ASKING
         with suppress(ProcessLookupError):  # it has just ended by itself
-            os.kill(child, STOP if asked == 1 else signal.SIGKILL)
+            os.kill(child, STOP if number in ASKING and asked == 1 else signal.SIGKILL)
         signal.alarm(GRACE)
-
-    def overdue(number: int, frame: FrameType | None) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, stop)
-    signal.signal(signal.SIGALRM, overdue)
-    _, status = os.waitpid(child, 0)
-    signal.alarm(0)
-    return status, asked > 0
 
 
 def _why(number: int) -> str:

@@ -23,7 +23,11 @@ RAY = {"test_bad_input", "test_docs", "test_oracles", "test_publish", "test_run"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What must stay together where tests run side by side: files, which share what they set up, and all of Ray's."""
+    """What must stay together where tests run side by side: files, which share what they set up, and all of Ray's.
+
+    These take longest and go first, so that one process has them and another the rest.
+    """
+    items.sort(key=lambda item: item.path.stem not in RAY)
     for item in items:
         item.add_marker(pytest.mark.xdist_group("ray" if item.path.stem in RAY else item.path.stem))
 

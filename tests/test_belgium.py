@@ -17,6 +17,7 @@ from flanders import native_as_published as raw
 
 from catalogs.bands import CLEAR_SCL
 from catalogs.stores import Store
+from cluster.kept import kept
 from cluster.progress import LineProgress
 from pipelines.audit import JSON
 from pipelines.ingest import ingest
@@ -53,7 +54,7 @@ mapping = "crops.csv"
 root = "root"
 
 [compute]
-workers = 2
+workers = 1
 """
 
 CROPS = {1200: 1, 2130: 0, 5100: 7, 7900: 0, 9120: 10}
@@ -75,8 +76,9 @@ def laid_out(folder: Path, pixels: Callable[[str], dict[str, np.ndarray]]) -> Pl
 
 def audited(plan: Plan) -> dict[str, Any]:
     progress = LineProgress(io.StringIO())
-    ingest(plan, progress)
-    label(plan, progress)
+    with kept():  # the same workers for both
+        ingest(plan, progress)
+        label(plan, progress)
     return dict(json.loads(plan.root.read(JSON)))
 
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 CODE = """
 import os, signal, sys, time
 import pipelines.supervision as supervision
-supervision.GRACE = 1
+supervision.GRACE = {grace}
 
 def work():
     {work}
@@ -22,8 +22,8 @@ supervision.supervised(work, lambda what, status: print(what, status, flush=True
 """
 
 
-def start(work: str) -> "subprocess.Popen[str]":
-    code = CODE.format(work="\n    ".join(work.splitlines()))
+def start(work: str, grace: int = 30) -> "subprocess.Popen[str]":
+    code = CODE.format(work="\n    ".join(work.splitlines()), grace=grace)
     return subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
@@ -57,7 +57,7 @@ def test_work_that_stops_when_told_says_so_itself(number, to_group):
 @pytest.mark.parametrize("stubborn", ["pass", "sys.exit(15)", "os._exit(1)"])
 def test_work_that_swallows_the_signal_or_dies_of_it_is_ended_and_told(stubborn):
     once = f"try: print('up', flush=True); time.sleep(60)\n  except KeyboardInterrupt: {stubborn}"
-    process = start(f"while True:\n  {once}")
+    process = start(f"while True:\n  {once}", grace=1)
     assert process.stdout.readline() == "up\n"
     os.killpg(process.pid, signal.SIGTERM)
     status, output = finish(process)
