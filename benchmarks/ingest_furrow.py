@@ -53,11 +53,11 @@ workers = {cores}
 class Stopwatch:
     """A Progress that shows nothing and starts the clock when the stage begins."""
 
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
+    def __init__(self, clock: Clock, timed_stage: str = STAGE) -> None:
+        self.clock, self.timed_stage = clock, timed_stage
 
     def stage(self, name: str, total: int, unit: str, already: int = 0) -> AbstractContextManager[Any]:
-        return self._running(self.clock if name == STAGE else untimed)
+        return self._running(self.clock if name == self.timed_stage else untimed)
 
     @contextmanager
     def _running(self, clock: Clock) -> Iterator["Stopwatch"]:

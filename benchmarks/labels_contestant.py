@@ -89,13 +89,8 @@ def furrow(task: Task, clock: Clock) -> None:
     plan = _plan(task)
     shutil.copytree(task.folder / "root", plan.root.url)
     plan.root.write(TABLE_PLAN, b"{}")
-    burn(plan, _LabelStopwatch(clock))  # type: ignore[arg-type]
+    burn(plan, Stopwatch(clock, "label"))
     _tell_pixels(zarr.open_group(plan.root.zarr(crops.LABELS))["parcel"], task.land)
-
-
-class _LabelStopwatch(Stopwatch):
-    def stage(self, name: str, total: int, unit: str, already: int = 0) -> Any:
-        return self._running(self.clock)
 
 
 def _plan(task: Task) -> Plan:

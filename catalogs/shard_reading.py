@@ -12,7 +12,7 @@ from typing import Any
 
 import google_crc32c
 import numpy as np
-from numcodecs.blosc import Blosc  # type: ignore[import-untyped]
+from numcodecs.blosc import Blosc
 from numpy.typing import NDArray
 
 from catalogs.errors import BadInput

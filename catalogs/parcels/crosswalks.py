@@ -1,7 +1,7 @@
 """Leads from the crops that farmers declared to the classes of a map, for every kind of parcel file."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -127,6 +127,6 @@ def _name(value: object) -> str | None:
 
 def _digest(taxonomy: Taxonomy, entries: tuple[Entry, ...] | None, corrected: tuple[Correction, ...]) -> str:
     """What changes a class or an HCAT code; the order of the table's rows counts, since it settles ties."""
-    told: Callable[[Entry], list[object]] = lambda e: [e.code, e.names, e.number, e.hcat]  # noqa: E731
-    content = [taxonomy.identity, entries and [*map(told, entries)], [asdict(c) for c in corrected]]
+    rows = entries and [[entry.code, entry.names, entry.number, entry.hcat] for entry in entries]
+    content = [taxonomy.identity, rows, [asdict(c) for c in corrected]]
     return sha256(json.dumps(content).encode()).hexdigest()[:16]
