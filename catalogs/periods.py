@@ -19,6 +19,11 @@ class Period:
         """The last day, if there are any."""
         return self.end - timedelta(days=1) if self.end > self.start else None
 
+    @property
+    def middle(self) -> float:
+        """Days from the first of January of the year in which it starts."""
+        return (self.start - date(self.start.year, 1, 1)).days + (self.end - self.start).days / 2
+
     def holds(self, moment: datetime) -> bool:
         return _midnight(self.start) <= moment < _midnight(self.end)
 

@@ -78,12 +78,22 @@ def thermal_periods(
     edge, the last one its upper edge too. Without `bounds` they reach from the first day's sum to the last day's; with
     them, days whose sum lies outside belong to no period. An interval that no day falls into is an empty period.
     """
-    season = _days(start, last)
-    sums = np.cumsum(degree_days(*temperatures.between(start, last)))
+    season, sums = _days(start, last), accumulated(start, last, temperatures)
     cuts = [season[i] if i < len(season) else last + timedelta(days=1) for i in interval_cuts(sums, count, bounds)]
     if cuts[0] == cuts[-1]:
         raise _nothing_grows(temperatures.path, float(sums[-1]), bounds)
     return tuple(Period(a, b) for a, b in zip(cuts, cuts[1:], strict=False))
+
+
+def accumulated(start: date, last: date, temperatures: DailyTemperatures) -> Floats:
+    """The sum of degree-days from `start` up to and with each day."""
+    return np.cumsum(degree_days(*temperatures.between(start, last)))
+
+
+def thermal_middles(low: float, high: float, count: int) -> tuple[float, ...]:
+    """The middle of each of `count` equal intervals, degree-days."""
+    width = (high - low) / count
+    return tuple(low + (i + 0.5) * width for i in range(count))
 
 
 def interval_cuts(sums: Floats, count: int, bounds: tuple[float, float] | None = None) -> list[int]:

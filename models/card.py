@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date
+from math import isfinite
 from typing import Any
 
 from models.errors import Misfit
 from models.normalisation import Normalisation
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 Period = str | tuple[str, str]
 """A label, or the first day and the day after the last as ISO dates."""
@@ -17,13 +18,17 @@ Period = str | tuple[str, str]
 
 @dataclass(frozen=True)
 class Card:
-    """What a checkpoint is. `periods` are those of the cube it was trained on; it looks at those of `period_index`."""
+    """What a checkpoint is. `periods` are those of the cube it was trained on; it looks at those of `period_index`.
+
+    `middles` says where each period lies: days since the first of January or, in thermal time, degree-days.
+    """
 
     name: str
     architecture: str
     settings: dict[str, Any]
     bands: tuple[str, ...]
     periods: tuple[Period, ...]
+    middles: tuple[float, ...]
     period_index: tuple[int, ...]
     classes: dict[int, str]
     normalisation: Normalisation
@@ -38,9 +43,14 @@ class Card:
         periods = tuple(period if isinstance(period, str) else _span(period) for period in self.periods)
         object.__setattr__(self, "bands", tuple(self.bands))
         object.__setattr__(self, "periods", periods)
+        object.__setattr__(self, "middles", tuple(float(middle) for middle in self.middles))
         object.__setattr__(self, "period_index", tuple(self.period_index))
         object.__setattr__(self, "classes", {int(key): name for key, name in self.classes.items()})
         _check(self)
+
+    @property
+    def used_middles(self) -> tuple[float, ...]:
+        return tuple(self.middles[index] for index in self.period_index)
 
     def to_json(self) -> bytes:
         try:
@@ -82,9 +92,9 @@ def _check_version(values: Mapping[str, Any]) -> None:
     version = values.get("format_version")
     if not isinstance(version, int) or version < 1:
         raise Misfit(f"card.json of format {version!r}", "it says no known version.", "Give a checkpoint of Furrow.")
-    if version > FORMAT_VERSION:
-        why = f"this Furrow reads up to {FORMAT_VERSION}."
-        raise Misfit(f"card.json of format {version}", why, "Install a newer Furrow.")
+    if version != FORMAT_VERSION:
+        remedy = "Install a newer Furrow." if version > FORMAT_VERSION else "Train again."
+        raise Misfit(f"card.json of format {version}", f"this Furrow reads format {FORMAT_VERSION}.", remedy)
 
 
 def _check_keys(values: Mapping[str, Any]) -> None:
@@ -101,6 +111,9 @@ def _check(card: Card) -> None:
     if len(card.normalisation.mean) != bands:
         given = f"card with {bands} bands and a normalisation of {len(card.normalisation.mean)}"
         raise Misfit(given, "they must be the same bands.", "Estimate the normalisation on the card's bands.")
+    if len(card.middles) != periods or not all(map(isfinite, card.middles)):
+        given = f"card with {periods} periods and {len(card.middles)} middles"
+        raise Misfit(given, "each period needs a finite one.", "Write the middle of each period.")
     if not card.period_index or not all(0 <= index < periods for index in card.period_index):
         given = f"card with {periods} periods that uses {list(card.period_index)}"
         raise Misfit(given, "it must use one or more of them.", f"Give indices from 0 to {periods - 1}.")

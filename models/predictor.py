@@ -1,6 +1,6 @@
 """The one call that every model answers: a window of a cube in, crops and confidence out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.architectures import build
 from models.card import Card, Period
 from models.errors import Misfit
+from models.network import Network
 from models.normalisation import NO_DATA, normalise
-from models.unet import UNet, UNetSettings, halo, stride
 
 NO_CLASS = 255
 
@@ -40,13 +41,19 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class NetworkPredictor:
-    """A convolutional network, its periods stacked as channels."""
+    """A network in torch."""
 
     card: Card
-    network: nn.Module
-    halo: int
-    stride: int
+    network: Network
     device: torch.device
+
+    @property
+    def halo(self) -> int:
+        return self.network.settings.halo
+
+    @property
+    def stride(self) -> int:
+        return self.network.settings.stride
 
     def predict(self, x_TBYX: NDArray[np.uint16]) -> tuple[Labels, Labels]:
         _check_window(self.card, x_TBYX)
@@ -59,39 +66,26 @@ class NetworkPredictor:
     @torch.inference_mode()
     def _answer(self, used_TBYX: NDArray[np.uint16]) -> tuple[Labels, Labels]:
         height, width = used_TBYX.shape[-2:]
-        x = normalise(used_TBYX, self.card.normalisation).flatten(0, 1)[None].to(self.device)
-        logits = self.network(self._padded(x))[:, :, :height, :width].contiguous()
+        x_BTCYX = self._padded(normalise(used_TBYX, self.card.normalisation)[None].to(self.device))
+        seen_BTYX = self._padded(torch.from_numpy((used_TBYX != NO_DATA).any(axis=1))[None].to(self.device))
+        when_BT = torch.tensor([self.card.used_middles], dtype=torch.float32, device=self.device)
+        logits = self.network(x_BTCYX, seen_BTYX, when_BT)[:, :, :height, :width].contiguous()
         crop = logits.argmax(dim=1)[0]
         percent = logits.softmax(dim=1).amax(dim=1)[0].mul(100).round()
         return crop.to(torch.uint8).cpu().numpy(), percent.to(torch.uint8).cpu().numpy()
 
-    def _padded(self, x_BCYX: Tensor) -> Tensor:
+    def _padded(self, x: Tensor) -> Tensor:
         """No data below and to the right, so that the window's own pixels stay aligned."""
-        right, below = -x_BCYX.shape[-1] % self.stride, -x_BCYX.shape[-2] % self.stride
-        padded = nn.functional.pad(x_BCYX, (0, right, 0, below))
-        return padded.contiguous(memory_format=torch.channels_last)  # half the time of the other order on a CPU
+        right, below = -x.shape[-1] % self.stride, -x.shape[-2] % self.stride
+        return nn.functional.pad(x, (0, right, 0, below))
 
 
 def load_predictor(state: Mapping[str, Tensor], card: Card, device: str = "cpu") -> Predictor:
     """A predictor from what `checkpoint.decode` gives."""
-    if card.architecture not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise Misfit(f"checkpoint {card.name} of architecture {card.architecture!r}", f"{known} are known.", "Update.")
-    return ARCHITECTURES[card.architecture](state, card, torch.device(device))
-
-
-def _unet(state: Mapping[str, Tensor], card: Card, device: torch.device) -> Predictor:
-    settings = UNetSettings.of(card.settings)
-    _check_settings(card, settings)
-    network = UNet(settings)
+    network = build(card)
     _fill(network, state, card)
     ready = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return NetworkPredictor(card, ready, halo(settings), stride(settings), device)
-
-
-ARCHITECTURES: dict[str, Callable[[Mapping[str, Tensor], Card, torch.device], Predictor]] = {
-    "unet": _unet,
-}
+    return NetworkPredictor(card, ready, torch.device(device))
 
 
 def _fill(network: nn.Module, state: Mapping[str, Tensor], card: Card) -> None:
@@ -101,13 +95,6 @@ def _fill(network: nn.Module, state: Mapping[str, Tensor], card: Card) -> None:
         first = str(error).splitlines()[1:2] or [str(error)]
         why = f"the weights are not those of its settings ({first[0].strip()})."
         raise Misfit(f"checkpoint {card.name}", why, "Give weights and card of one training.") from error
-
-
-def _check_settings(card: Card, settings: UNetSettings) -> None:
-    says = {"bands": len(card.bands), "periods": len(card.period_index), "classes": len(card.classes)}
-    builds = {"bands": settings.bands, "periods": settings.periods, "classes": settings.classes}
-    if says != builds:
-        raise Misfit(f"card {card.name} of {says}", f"its network is built for {builds}.", "Train again.")
 
 
 def _check_window(card: Card, x_TBYX: NDArray[np.uint16]) -> None:

@@ -1,14 +1,13 @@
 """The U-Net that turns bands and periods into crop logits (after arXiv 2606.00676), and how far it sees."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from models.errors import Misfit
+from models.network import Network, NetworkSettings
 
 GROUPS = 8  # of GroupNorm: four channels a group at the narrowest width of the paper-like network
 NORMS = ("batch", "group")
@@ -18,7 +17,7 @@ REACH = 2  # pixels that two 3x3 convolutions look at on each side
 
 
 @dataclass(frozen=True)
-class UNetSettings:
+class UNetSettings(NetworkSettings):
     """The shape of a network; `widths` names the channels of every resolution, the bottom last.
 
     Five widths are four encoder levels and a bottom; four are the other reading of "four-level".
@@ -26,30 +25,34 @@ class UNetSettings:
     only; `norm="group"` is the paper's, and lets the whole window speak into every pixel.
     """
 
-    bands: int = 10
-    periods: int = 1
-    classes: int = 11
+    kind = "U-Net"
+
     widths: tuple[int, ...] = (32, 64, 128, 256, 512)
     norm: str = "batch"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
+        super().__post_init__()
         _check(self)
 
-    @staticmethod
-    def of(settings: Mapping[str, Any]) -> "UNetSettings":
-        """From a card's plain dictionary."""
-        try:
-            unknown = sorted(set(settings) - {field.name for field in fields(UNetSettings)})
-            if unknown:
-                remedy = "Remove them from the settings."
-                raise Misfit(f"U-Net settings {', '.join(unknown)}", "no U-Net has them.", remedy)
-            return UNetSettings(**settings)
-        except TypeError as error:
-            raise Misfit("U-Net settings", f"a value has the wrong type ({error}).", "Copy the card again.") from error
+    @property
+    def stride(self) -> int:
+        """So that the poolings fall on the same pairs in every window."""
+        return 1 << (len(self.widths) - 1)
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"widths": list(self.widths)}
+    @property
+    def receptive_radius(self) -> int:
+        """How far, in pixels, the farthest input pixel lies that an output pixel can feel through the convolutions."""
+        return max(_reach(pixel, len(self.widths) - 1) for pixel in range(self.stride))
+
+    @property
+    def halo(self) -> int:
+        """The receptive radius, rounded up to keep windows aligned."""
+        return -(-self.receptive_radius // self.stride) * self.stride
+
+    @property
+    def is_seamless(self) -> bool:
+        return self.norm == "batch"
 
 
 def _check(settings: UNetSettings) -> None:
@@ -60,24 +63,6 @@ def _check(settings: UNetSettings) -> None:
         raise Misfit(f"widths {settings.widths}", why, "Write e.g. 32, 64, 128.")
     if settings.norm == "group" and any(width % GROUPS for width in settings.widths):
         raise Misfit(f"widths {settings.widths}", f"GroupNorm makes {GROUPS} groups.", f"Use multiples of {GROUPS}.")
-    if min(settings.bands, settings.periods) < 1 or not 2 <= settings.classes <= 255:
-        raise Misfit(f"{settings}", "bands and periods start at 1, classes run from 2 to 255.", "Correct the counts.")
-
-
-def stride(settings: UNetSettings) -> int:
-    """Windows must start and end on multiples of this many pixels, for the poolings to fall on the same pairs."""
-    return 1 << (len(settings.widths) - 1)
-
-
-def receptive_radius(settings: UNetSettings) -> int:
-    """How far, in pixels, the farthest input pixel lies that an output pixel can feel through the convolutions."""
-    return max(_reach(pixel, len(settings.widths) - 1) for pixel in range(stride(settings)))
-
-
-def halo(settings: UNetSettings) -> int:
-    """The context to read around a window: the receptive radius, rounded up to keep the window aligned."""
-    step = stride(settings)
-    return -(-receptive_radius(settings) // step) * step
 
 
 def _reach(pixel: int, levels: int) -> int:
@@ -94,8 +79,10 @@ def _reach(pixel: int, levels: int) -> int:
     return pixel - first
 
 
-class UNet(nn.Module):
-    """(B, periods * bands, Y, X) to (B, classes, Y, X); Y and X are multiples of the stride."""
+class UNet(Network):
+    """All periods at once, as channels: it knows a period by its place, not by its date."""
+
+    settings: UNetSettings
 
     def __init__(self, settings: UNetSettings) -> None:
         super().__init__()
@@ -111,17 +98,23 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(widths[0], settings.classes, 1, dilation=2)
         self.apply(_initialise)
 
-    def forward(self, x_BCYX: Tensor) -> Tensor:
+    @property
+    def last_bias(self) -> Tensor:
+        assert self.head.bias is not None
+        return self.head.bias
+
+    def forward(self, x_BTCYX: Tensor, seen_BTYX: Tensor, when_BT: Tensor) -> Tensor:
         """A pixel's logits are the same bits in every window that holds its halo, if the norm is "batch" and fixed.
 
         For a single small image PyTorch has convolutions on a CPU that round in another order, so it goes twice.
         """
+        x_BCYX = x_BTCYX.flatten(1, 2).contiguous(memory_format=torch.channels_last)  # half the time on a CPU
         if self.training or len(x_BCYX) > 1 or not self._is_small(x_BCYX):
             return self._logits(x_BCYX)
         return self._logits(torch.cat([x_BCYX, x_BCYX]))[:1]
 
     def _is_small(self, x_BCYX: Tensor) -> bool:
-        pixels_at_bottom = x_BCYX.shape[-2] * x_BCYX.shape[-1] // stride(self.settings) ** 2
+        pixels_at_bottom = x_BCYX.shape[-2] * x_BCYX.shape[-1] // self.settings.stride**2
         return pixels_at_bottom * min(self.settings.widths[-2:]) <= SMALL
 
     def _logits(self, x_BCYX: Tensor) -> Tensor:
@@ -133,18 +126,6 @@ class UNet(nn.Module):
             x = merge(torch.cat([skips.pop(), up(x)], dim=1))
         logits: Tensor = self.head(x)
         return logits
-
-
-def start_from_frequencies(network: UNet, frequencies: Sequence[float]) -> None:
-    """Let the untrained network answer with the class frequencies, so that the first steps need not learn them."""
-    bias = network.head.bias
-    assert bias is not None
-    frequency = torch.as_tensor(frequencies, dtype=torch.float64)
-    if frequency.shape != bias.shape or frequency.sum() <= 0 or (frequency < 0).any():
-        raise Misfit(f"{len(frequency)} class frequencies", f"{len(bias)} counts >= 0 are needed.", "Count each class.")
-    share = (frequency / frequency.sum()).clamp(min=1e-6)  # an unseen class stays possible
-    with torch.no_grad():
-        bias.copy_(share.log())
 
 
 def _double(inputs: int, outputs: int, norm: str) -> nn.Sequential:

@@ -141,7 +141,7 @@ def predict_tile(job: Mapping, predictor: Predictor, tile: Tile) -> tuple[NDArra
 def check_cube(plan: Plan, card: Card) -> None:
     """Refuse a cube that the network does not fit, or that has holes in place of tiles."""
     check_whole(plan, cube.NAME)
-    check_fits(card, BANDS, [(str(period.start), str(period.end)) for period in plan.periods])
+    check_fits(card, BANDS, plan.period_names)
 
 
 def check_classes(plan: Plan, card: Card) -> None:

@@ -4,6 +4,7 @@ import os
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from pyproj import CRS
@@ -22,7 +23,7 @@ from catalogs.region import lonlat, region_from_box, region_from_file
 from catalogs.root import Root
 from catalogs.scenes import SceneList
 from catalogs.taxonomy import TABLES, Taxonomy, read_taxonomy, ten_crops
-from catalogs.temperatures import read_temperatures, thermal_periods
+from catalogs.temperatures import accumulated, read_temperatures, thermal_middles, thermal_periods
 from pipelines.project import Project
 
 if TYPE_CHECKING:
@@ -102,6 +103,30 @@ class Plan:
         assert self.project.temperatures is not None and isinstance(imagery.periods, int)
         temperatures = read_temperatures(self.project.temperatures)
         return thermal_periods(season.start, season.end, imagery.periods, temperatures, imagery.degree_days)
+
+    @property
+    def period_names(self) -> tuple[str | tuple[str, str], ...]:
+        """What a network knows its periods as: days or, where these differ from year to year, their warmth."""
+        imagery, count = self.project.imagery, len(self.periods)
+        if imagery.time == "calendar":
+            return tuple((str(period.start), str(period.end)) for period in self.periods)
+        if imagery.degree_days is None:
+            return tuple(f"part {number} of {count} of the season's warmth" for number in range(1, count + 1))
+        low, high = imagery.degree_days
+        edges = [f"{low + i * (high - low) / count:g}" for i in range(count + 1)]
+        return tuple(f"{a} to {b} degree-days" for a, b in pairwise(edges))
+
+    @cached_property
+    def middles(self) -> tuple[float, ...]:
+        """Where each period lies: days since the first of January, or degree-days since the season's first day."""
+        imagery, season = self.project.imagery, self.project.season
+        if imagery.time == "calendar":
+            return tuple(period.middle for period in self.periods)
+        assert self.project.temperatures is not None
+        if imagery.degree_days is not None:
+            return thermal_middles(*imagery.degree_days, len(self.periods))
+        sums = accumulated(season.start, season.end, read_temperatures(self.project.temperatures))
+        return thermal_middles(float(sums[0]), float(sums[-1]), len(self.periods))
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
@@ -189,9 +214,7 @@ class Plan:
     @property
     def map_bytes(self) -> int:
         """Projected memory of a worker that maps one tile: its cube window, and one window inside the network."""
-        from models.unet import halo
-
-        context = halo(self.model)
+        context = self.model.halo
         tile = (self.grid.side + 2 * context) ** 2 * 2 * len(BANDS) * len(self.periods)
         window = (min(self.grid.side, MAP_WINDOW) + 2 * context) ** 2
         return MAPPER_BYTES + 2 * tile + window * 4 * (self.model.bands * self.model.periods + 8 * self.model.widths[0])

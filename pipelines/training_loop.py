@@ -7,19 +7,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from catalogs.root import Root
 from catalogs.taxonomy import IGNORE
 from cluster.training import Team
+from models.architectures import build
 from models.augmentation import Augmentation, augment
 from models.card import Card
 from models.checkpoint import decode_training_state, encode, encode_training_state
 from models.exactness import be_exact
 from models.losses import class_weights, segmentation_loss
 from models.metrics import Confusion, confusion, score
-from models.normalisation import normalise
-from models.unet import UNet, UNetSettings, start_from_frequencies
+from models.network import Network, start_from_frequencies
+from models.normalisation import NO_DATA, normalise
 from pipelines.patch_reading import Pair, PatchReader, batches, shuffled
 from pipelines.project.settings import Training
 
@@ -27,6 +29,8 @@ WARM_UP = 0.05
 """Share of all steps in which the learning rate rises to its highest."""
 
 State = dict[str, Tensor]
+Shown = tuple[Tensor, Tensor, Tensor]
+"""What a network is called with: pixels (B, T, C, Y, X), where they were seen (B, T, Y, X), and when (B, T)."""
 
 # Axis legend: B patch, T period, C band, K class, Y row, X column.
 
@@ -71,7 +75,7 @@ def train(recipe: Recipe, team: Team) -> None:
     training, device = recipe.training, team.device
     be_exact()
     torch.manual_seed(training.seed)
-    network = UNet(UNetSettings.of(recipe.card.settings)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = build(recipe.card).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     start_from_frequencies(network, recipe.class_pixels)
     network.to(device)
     optimizer = torch.optim.AdamW(_groups(network, training.weight_decay), lr=training.learning_rate)
@@ -86,9 +90,11 @@ def train(recipe: Recipe, team: Team) -> None:
         mine = list(batches(order, training.batch, team.rank, team.size))
         stream = reader.stream([member for members in mine for member in members])
         for step, members in enumerate(mine):
-            x_BCYX, truth_BYX = _batch(recipe, stream, members, epoch)
+            shown, truth_BYX = _batch(recipe, stream, members, epoch)
             _set_rate(optimizer, training.learning_rate, recipe.steps_an_epoch * epoch + step, recipe.steps)
-            loss = segmentation_loss(model(x_BCYX.to(device)), truth_BYX.to(device), weights, training.dice_weight)
+            loss = segmentation_loss(
+                model(*(part.to(device) for part in shown)), truth_BYX.to(device), weights, training.dice_weight
+            )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -124,34 +130,41 @@ def _set_rate(optimizer: torch.optim.Optimizer, highest: float, step: int, steps
         group["lr"] = highest * (min((step + 1) / rise, 1) if step < rise else fall)
 
 
-def _batch(recipe: Recipe, stream: Iterator[Pair], members: Sequence[int], epoch: int) -> tuple[Tensor, Tensor]:
+def _batch(recipe: Recipe, stream: Iterator[Pair], members: Sequence[int], epoch: int) -> tuple[Shown, Tensor]:
     """Each patch varied by chance that only seed, epoch and patch decide: the same on any number of workers."""
     pictures, truths = [], []
     for member in members:
         picture_TCYX, truth = next(stream)
         rng = np.random.default_rng([recipe.training.seed, epoch, member])
         varied, turned = augment(picture_TCYX[list(recipe.card.period_index)], truth, Augmentation(), rng)
-        pictures.append(normalise(varied, recipe.card.normalisation).flatten(0, 1))
+        pictures.append(varied)
         truths.append(torch.tensor(turned))  # a copy: the next patch is read into the same memory
-    return torch.stack(pictures).contiguous(memory_format=torch.channels_last), torch.stack(truths)
+    return _shown(recipe, np.stack(pictures)), torch.stack(truths)
+
+
+def _shown(recipe: Recipe, used_BTCYX: NDArray[Any]) -> Shown:
+    """What a network is called with, from stored counts."""
+    seen_BTYX = torch.from_numpy((used_BTCYX != NO_DATA).any(axis=2))
+    when_BT = torch.tensor(recipe.card.used_middles, dtype=torch.float32).expand(len(used_BTCYX), -1)
+    return normalise(used_BTCYX, recipe.card.normalisation), seen_BTYX, when_BT
 
 
 @torch.inference_mode()
-def _validate(recipe: Recipe, network: UNet, reader: PatchReader, team: Team) -> Confusion:
+def _validate(recipe: Recipe, network: Network, reader: PatchReader, team: Team) -> Confusion:
     network.eval()
     classes = len(recipe.card.classes)
     found = Confusion.empty(classes)
     for picture_TCYX, truth in reader.stream(recipe.validation[team.rank :: team.size]):
         used = picture_TCYX[list(recipe.card.period_index)]
-        x_BCYX = normalise(used, recipe.card.normalisation).flatten(0, 1)[None].to(team.device)
-        guess = network(x_BCYX).argmax(dim=1)[0].to(torch.uint8).cpu().numpy()
-        seen = (used != 0).any(axis=(0, 1))
+        shown = (part.to(team.device) for part in _shown(recipe, used[None]))
+        guess = network(*shown).argmax(dim=1)[0].to(torch.uint8).cpu().numpy()
+        seen = (used != NO_DATA).any(axis=(0, 1))
         found += confusion(np.where(seen, truth, np.uint8(IGNORE)), guess, classes)
     matrix = team.total(torch.from_numpy(found.matrix).to(team.device)).cpu().numpy()
     return Confusion(matrix, found.unmapped)
 
 
-def _resume(recipe: Recipe, network: UNet, optimizer: torch.optim.Optimizer) -> tuple[list[dict[str, Any]], State]:
+def _resume(recipe: Recipe, network: Network, optimizer: torch.optim.Optimizer) -> tuple[list[dict[str, Any]], State]:
     """Go on after the last whole epoch of this very training, if there is one."""
     if not recipe.root.exists(recipe.state_key):
         return [], _copied(network)
@@ -165,7 +178,7 @@ def _resume(recipe: Recipe, network: UNet, optimizer: torch.optim.Optimizer) -> 
 
 
 def _save_state(
-    recipe: Recipe, network: UNet, best: State, optimizer: torch.optim.Optimizer, history: list[dict[str, Any]]
+    recipe: Recipe, network: Network, best: State, optimizer: torch.optim.Optimizer, history: list[dict[str, Any]]
 ) -> None:
     now = {f"now.{key}": value for key, value in _copied(network).items()}
     tensors = now | {f"best.{key}": value for key, value in best.items()}
@@ -183,5 +196,5 @@ def _finish(recipe: Recipe, best: State, history: list[dict[str, Any]], team: Te
     recipe.root.remove(recipe.state_key)
 
 
-def _copied(network: UNet) -> State:
+def _copied(network: Network) -> State:
     return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}

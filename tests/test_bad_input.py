@@ -515,6 +515,7 @@ def checkpoint(bands: tuple[str, ...], periods: tuple, widths: tuple[int, ...] =
         settings=settings.as_dict(),
         bands=bands,
         periods=periods,
+        middles=tuple(map(float, range(len(periods)))),
         period_index=tuple(range(len(periods))),
         classes=dict(enumerate(ten_crops().names)),
         normalisation=Normalisation((1000.0,) * len(bands), (500.0,) * len(bands)),

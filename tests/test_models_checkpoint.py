@@ -25,6 +25,7 @@ CARD_OF_TEST = Card(
     settings=SETTINGS.as_dict(),
     bands=("B04", "B08"),
     periods=(("2021-03-01", "2021-04-01"), ("2021-04-01", "2021-05-01"), "late"),
+    middles=(45.0, 74.5, 105.0),
     period_index=(0, 2),
     classes={0: "background", 1: "maize", 2: "wheat"},
     normalisation=Normalisation((400.0, 3000.0), (0.1 + 0.2, 900.0)),
@@ -85,7 +86,8 @@ def test_weights_with_nan_are_refused() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"format_version": 2}, "newer"),
+        ({"format_version": 3}, "newer"),
+        ({"format_version": 1}, "Train again"),
         ({"format_version": None}, "version"),
         ({"bands": ["B04"]}, "bands"),
         ({"period_index": [3]}, "periods"),
@@ -141,10 +143,11 @@ def network_and_optimiser() -> tuple[UNet, torch.optim.AdamW]:
 def train(network: UNet, optimiser: torch.optim.Optimizer, steps: range) -> None:
     for step in steps:
         random = torch.Generator().manual_seed(step)
-        x = torch.randn(2, 4, 16, 16, generator=random)
+        x = torch.randn(2, 2, 2, 16, 16, generator=random)
+        seen, when = torch.ones(2, 2, 16, 16, dtype=torch.bool), torch.tensor([[45.0, 105.0]]).expand(2, -1)
         truth = torch.randint(0, 3, (2, 16, 16), generator=random)
         optimiser.zero_grad()
-        segmentation_loss(network(x), truth).backward()  # type: ignore[no-untyped-call]
+        segmentation_loss(network(x, seen, when), truth).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 
 

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from models.architectures import NETWORKS
 from models.card import Card, Period
 from models.checkpoint import CARD, WEIGHTS, decode, encode
 from models.errors import Misfit
 from models.normalisation import Normalisation, normalise
-from models.predictor import ARCHITECTURES, Predictor, check_fits, load_predictor
+from models.predictor import Predictor, check_fits, load_predictor
 from models.unet import UNet, UNetSettings
 
 SETTINGS = UNetSettings(bands=2, periods=2, classes=4, widths=(8, 16, 16))
@@ -25,6 +26,7 @@ CARD_OF_TEST = Card(
     settings=SETTINGS.as_dict(),
     bands=("B04", "B08"),
     periods=(("2021-02-01", "2021-03-01"), ("2021-03-01", "2021-04-01"), ("2021-04-01", "2021-05-01")),
+    middles=(45.0, 74.5, 105.0),
     period_index=(0, 2),
     classes={0: "background", 1: "maize", 2: "wheat", 3: "barley"},
     normalisation=Normalisation((4000.0, 5000.0), (2000.0, 2500.0)),
@@ -74,8 +76,8 @@ def test_answer_is_the_softmax_of_the_used_periods() -> None:
     network = UNet(SETTINGS).eval()
     network.load_state_dict(STATE)
     with torch.inference_mode():
-        stacked = torch.cat([normalise(x[index], CARD_OF_TEST.normalisation) for index in (0, 2)])
-        share = network(stacked[None]).softmax(dim=1)[0].numpy()
+        used = normalise(x[[0, 2]], CARD_OF_TEST.normalisation)[None]
+        share = network(used, torch.ones(1, 2, 16, 20).bool(), torch.tensor([[45.0, 105.0]])).softmax(dim=1)[0].numpy()
     crop, confidence = PREDICTOR.predict(x)
     np.testing.assert_array_equal(crop, share.argmax(axis=0))
     assert np.abs(confidence - 100 * share.max(axis=0)).max() <= 0.501
@@ -152,7 +154,7 @@ def test_checkpoint_that_is_not_whole_is_refused() -> None:
     wider = SETTINGS.as_dict() | {"widths": [16, 16, 16]}
     with pytest.raises(Misfit, match="weights are not those"):
         load_predictor(STATE, replace(CARD_OF_TEST, settings=wider))
-    assert set(ARCHITECTURES) == {"unet"}
+    assert set(NETWORKS) == {"unet"}
 
 
 def test_cube_that_fits() -> None:

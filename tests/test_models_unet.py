@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 import models
 from models.errors import Misfit
-from models.unet import UNet, UNetSettings, halo, receptive_radius, start_from_frequencies, stride
+from models.network import start_from_frequencies
+from models.unet import UNet, UNetSettings
 
 NARROW = UNetSettings(bands=3, periods=2, classes=5, widths=(8, 16, 24))
 
@@ -44,8 +45,8 @@ def test_parameter_count(norm: str, widths: tuple[int, ...], count: int) -> None
 
 def test_reach_of_the_usual_shapes() -> None:
     four_levels, four_resolutions = UNetSettings(), UNetSettings(widths=(32, 64, 128, 256))
-    assert (stride(four_levels), receptive_radius(four_levels), halo(four_levels)) == (16, 107, 112)
-    assert (stride(four_resolutions), receptive_radius(four_resolutions), halo(four_resolutions)) == (8, 51, 56)
+    assert (four_levels.stride, four_levels.receptive_radius, four_levels.halo) == (16, 107, 112)
+    assert (four_resolutions.stride, four_resolutions.receptive_radius, four_resolutions.halo) == (8, 51, 56)
 
 
 def test_radius_is_reached_and_never_passed() -> None:
@@ -54,14 +55,14 @@ def test_radius_is_reached_and_never_passed() -> None:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.abs_().add_(0.01)
-    radius, plain = receptive_radius(NARROW), torch.ones(1, 6, 4, 64)
+    radius, plain = NARROW.receptive_radius, torch.ones(1, 6, 4, 64)
     farthest = 0
     with torch.inference_mode():
-        before = network(plain)
-        for column in range(28, 28 + stride(NARROW)):
+        before = answer_of(network, plain)
+        for column in range(28, 28 + NARROW.stride):
             bright = plain.clone()
             bright[..., column] = 1000.0
-            changed = (network(bright) != before).any(dim=(0, 1, 2)).nonzero()
+            changed = (answer_of(network, bright) != before).any(dim=(0, 1, 2)).nonzero()
             farthest = max(farthest, int((changed - column).abs().max()))
     assert farthest == radius
 
@@ -92,18 +93,25 @@ def windows_of(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Cores of windows with halo at three places, cut from the answer for the whole and answered alone."""
     settings = UNetSettings(**settings.as_dict() | {"norm": norm})
-    network, edge, step = trained_like(UNet(settings)), halo(settings), stride(settings)
+    network, edge, step = trained_like(UNet(settings)), settings.halo, settings.stride
     x = torch.randn(1, settings.bands * settings.periods, side, side, generator=torch.Generator().manual_seed(1))
     whole, parts = [], []
     with torch.inference_mode():
-        answer = network(x)
+        answer = answer_of(network, x)
         torch.set_num_threads(threads)
         for top, left in [(0, 0), (step, 5 * step), (3 * step, 2 * step)]:
             rows, columns = slice(top, top + core + 2 * edge), slice(left, left + core + 2 * edge)
             inner = (..., slice(edge, edge + core), slice(edge, edge + core))
             whole.append(answer[..., rows, columns][inner])
-            parts.append(network(x[..., rows, columns].contiguous())[inner])
+            parts.append(answer_of(network, x[..., rows, columns])[inner])
     return whole, parts
+
+
+def answer_of(network: UNet, x_BCYX: Tensor) -> Tensor:
+    """Its logits for periods that are given as channels."""
+    x_BTCYX = x_BCYX.unflatten(1, (network.settings.periods, network.settings.bands))
+    logits: Tensor = network(x_BTCYX, (x_BTCYX != 0).any(dim=2), torch.zeros(x_BTCYX.shape[:2]))
+    return logits
 
 
 def trained_like(network: UNet) -> UNet:
@@ -121,7 +129,7 @@ def test_golden_logits() -> None:
     network = UNet(UNetSettings(bands=2, classes=3, widths=(8, 16), norm="group"))
     x = torch.linspace(-1, 1, 2 * 16 * 16).reshape(1, 2, 16, 16)
     with torch.inference_mode():
-        found = network(x)[0, :, 8, 8]
+        found = answer_of(network, x)[0, :, 8, 8]
     torch.testing.assert_close(found, torch.tensor(GOLDEN), rtol=1e-4, atol=1e-4)
 
 
@@ -139,7 +147,7 @@ def test_initial_answer_is_the_class_frequencies() -> None:
     network = UNet(NARROW).eval()
     start_from_frequencies(network, [70, 20, 9, 1, 0])
     nn.init.zeros_(network.head.weight)
-    share = network(torch.zeros(1, 6, 8, 8)).softmax(dim=1)[0, :, 0, 0]
+    share = answer_of(network, torch.zeros(1, 6, 8, 8)).softmax(dim=1)[0, :, 0, 0]
     torch.testing.assert_close(share, torch.tensor([0.7, 0.2, 0.09, 0.01, 0.0]), atol=1e-5, rtol=0)
     with pytest.raises(Misfit):
         start_from_frequencies(network, [1, 2])

@@ -35,7 +35,7 @@ def network(norm: str):
             layer.running_var.uniform_(0.5, 2)
     spans = [(str(p.start), str(p.end)) for p in PERIODS]
     card = Card(
-        "test", "unet", settings.as_dict(), BANDS, tuple(spans), (0, 1), {i: str(i) for i in range(11)},
+        "test", "unet", settings.as_dict(), BANDS, tuple(spans), (73.5, 119.5), (0, 1), {i: str(i) for i in range(11)},
         Normalisation((2000.0,) * 10, (1500.0,) * 10), "none",
     )  # fmt: skip
     return load_predictor(unet.state_dict(), card)

@@ -1,0 +1,95 @@
+"""What all networks have in common: settings that go into a card, and one call with a season of one or more patches."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from models.errors import Misfit
+
+# Axis legend: B patch, T period, C band, K class, Y row, X column.
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """The shape of a network. Each architecture adds its own; whatever it is given, it checks."""
+
+    kind: ClassVar[str] = "network"
+    """Its name in messages."""
+
+    bands: int = 10
+    periods: int = 1
+    classes: int = 11
+
+    def __post_init__(self) -> None:
+        if min(self.bands, self.periods) < 1 or not 2 <= self.classes <= 255:
+            raise Misfit(f"{self}", "bands and periods start at 1, classes run from 2 to 255.", "Correct the counts.")
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Self:
+        """From a card's plain dictionary."""
+        unknown = sorted(set(settings) - {field.name for field in fields(cls)})
+        if unknown:
+            remedy = "Remove them from the settings."
+            raise Misfit(f"{cls.kind} settings {', '.join(unknown)}", f"no {cls.kind} has them.", remedy)
+        try:
+            return cls(**settings)
+        except TypeError as error:
+            raise Misfit(
+                f"{cls.kind} settings", f"a value has the wrong type ({error}).", "Copy the card again."
+            ) from error
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values that JSON gives back as they are."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @property
+    @abstractmethod
+    def stride(self) -> int:
+        """Windows must start and end on multiples of this many pixels from the grid's origin."""
+
+    @property
+    @abstractmethod
+    def halo(self) -> int:
+        """The context to read around a window, in pixels: a multiple of the stride."""
+
+    @property
+    def is_seamless(self) -> bool:
+        """Whether a pixel's answer, on windows that keep stride and halo, is the same bits in every window."""
+        return True
+
+
+class Network(nn.Module):
+    """(B, T, C, Y, X) to (B, K, Y, X). Y and X are multiples of the stride; bands have mean 0 and spread 1.
+
+    `seen` says where a period has data (elsewhere x is 0), `when` is the middle of each period, in days of the year or
+    in degree-days. While a network with an auxiliary target trains, it gives a pair: the logits, and (B, 1, Y, X).
+    """
+
+    settings: NetworkSettings
+
+    def __call__(self, x_BTCYX: Tensor, seen_BTYX: Tensor, when_BT: Tensor) -> Any:
+        return super().__call__(x_BTCYX, seen_BTYX, when_BT)
+
+    @property
+    @abstractmethod
+    def last_bias(self) -> Tensor:
+        """The bias of the classes (K): training starts it from their frequencies."""
+
+
+def parameter_count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def start_from_frequencies(network: Network, frequencies: Any) -> None:
+    """Let the untrained network answer with the class frequencies, so that the first steps need not learn them."""
+    bias = network.last_bias
+    frequency = torch.as_tensor(frequencies, dtype=torch.float64)
+    if frequency.shape != bias.shape or frequency.sum() <= 0 or (frequency < 0).any():
+        raise Misfit(f"{len(frequency)} class frequencies", f"{len(bias)} counts >= 0 are needed.", "Count each class.")
+    share = (frequency / frequency.sum()).clamp(min=1e-6)  # an unseen class stays possible
+    with torch.no_grad():
+        bias.copy_(share.log())
