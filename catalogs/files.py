@@ -18,6 +18,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as Pixels
 
 from catalogs.failures import NoAnswer, UnreadableFile, told_apart
+from catalogs.plain_tiffs import DecodedBlocks, PlainTiff
 from catalogs.stac.access import Access
 from catalogs.stac.links import is_remote
 
@@ -45,6 +46,8 @@ ANEW = {
 }
 """GDAL's options beside these, for a remote file that could not be read the first time."""
 
+NO_MORE: Mapping[str, str] = {}
+
 READ_ANEW = 3
 """Times that a remote file is read again before it counts as bad: its scene is lost then, though others go on."""
 
@@ -67,36 +70,56 @@ class Target:
     shape: tuple[int, int]
 
 
-def read_window(href: str, access: Access, target: Target, resampling: Resampling) -> NDArray[Any]:
-    """A file's pixels there; 0 where it has none."""
+def read_window(
+    href: str, access: Access, target: Target, resampling: Resampling, out: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """A file's pixels there, 0 where it has none: in memory of the caller's, or in new memory of the file's type."""
     try:
-        return _read(href, access, target, resampling, {})
+        return _read(href, access, target, resampling, out, NO_MORE)
     except (NoAnswer, UnreadableFile):
         if not is_remote(href):
             raise
     access.forget()  # an old link's signature may have expired since the file was opened
-    return _read_anew(href, access, target, resampling)
+    return _read_anew(href, access, target, resampling, out)
 
 
-def _read_anew(href: str, access: Access, target: Target, resampling: Resampling) -> NDArray[Any]:
+def _read_anew(
+    href: str, access: Access, target: Target, resampling: Resampling, out: NDArray[Any] | None
+) -> NDArray[Any]:
     """From the server, with nothing of what was kept; `NoAnswer` at once where it has none, GDAL having insisted."""
     for _ in range(READ_ANEW - 1):
         open_files.forget(href, access)
         with suppress(UnreadableFile):
-            return _read(href, access, target, resampling, ANEW)
+            return _read(href, access, target, resampling, out, ANEW)
     open_files.forget(href, access)
-    return _read(href, access, target, resampling, ANEW)
+    return _read(href, access, target, resampling, out, ANEW)
 
 
 def _read(
-    href: str, access: Access, target: Target, resampling: Resampling, options: Mapping[str, str]
+    href: str,
+    access: Access,
+    target: Target,
+    resampling: Resampling,
+    out: NDArray[Any] | None,
+    options: Mapping[str, str],
 ) -> NDArray[Any]:
-    with told_apart(href), rasterio.Env(**gdal_options(), **access.options(), **options):
-        file = open_files.get(href, access)
+    with told_apart(href):
+        file = open_files.get(href, access, options)
+        pixels = np.empty(target.shape, file.dataset.dtypes[0]) if out is None else out
         lattice = file.lattice(target)
-        if lattice:
-            return _copied(file.dataset, lattice, target.shape)
-        return _warped(file.dataset, target, resampling)
+        if lattice and file.plain:  # GDAL is not asked, and to prepare it for a question takes time
+            _copy(file, lattice, pixels)
+            return pixels
+        with _gdal(access, options):
+            if lattice:
+                _copy(file, lattice, pixels)
+            else:
+                _warp(file.dataset, target, resampling, pixels)
+        return pixels
+
+
+def _gdal(access: Access, options: Mapping[str, str]) -> rasterio.Env:
+    return rasterio.Env(**gdal_options(), **access.options(), **options)
 
 
 def open_raster(href: str, access: Access) -> rasterio.DatasetReader:
@@ -112,14 +135,13 @@ def gdal_options() -> dict[str, Any]:
     }
 
 
-def _warped(dataset: rasterio.DatasetReader, target: Target, resampling: Resampling) -> NDArray[Any]:
+def _warp(dataset: rasterio.DatasetReader, target: Target, resampling: Resampling, pixels: NDArray[Any]) -> None:
     height, width = target.shape
     with WarpedVRT(
         dataset, crs=f"EPSG:{target.epsg}", transform=target.transform, height=height, width=width,
         resampling=resampling, src_nodata=0, nodata=0, tolerance=NEARLY_EXACT, **_scales(dataset, target),
     ) as view:  # fmt: skip
-        pixels: NDArray[Any] = view.read(1)
-        return pixels
+        view.read(1, out=pixels)
 
 
 def _scales(dataset: rasterio.DatasetReader, target: Target) -> dict[str, float]:
@@ -147,6 +169,14 @@ class OpenFile:
 
     dataset: rasterio.DatasetReader
     epsg: int | None
+    plain: PlainTiff | None
+
+    def read(self, rows: slice, cols: slice, out: NDArray[Any]) -> None:
+        """Pixels of a window that lies inside the file."""
+        if self.plain:
+            self.plain.read(rows, cols, out, open_files.decoded)
+        else:
+            self.dataset.read(1, window=Pixels.from_slices(rows, cols), out=out)
 
     def lattice(self, target: Target) -> Lattice | None:
         """None where pixels of the target are not whole parts of the file's pixels, so that these must be warped."""
@@ -165,9 +195,11 @@ class OpenFiles(threading.local):
 
     def __init__(self) -> None:
         self.files: OrderedDict[tuple[str, Access], OpenFile] = OrderedDict()
+        self.decoded = DecodedBlocks(BLOCK_CACHE)
 
-    def get(self, href: str, access: Access) -> OpenFile:
-        file = self.files.get((href, access)) or self._open(href, access)
+    def get(self, href: str, access: Access, options: Mapping[str, str] = NO_MORE) -> OpenFile:
+        """Open already, or opened with these options of GDAL's beside the usual ones."""
+        file = self.files.get((href, access)) or self._open(href, access, options)
         self.files.move_to_end((href, access))
         return file
 
@@ -176,33 +208,42 @@ class OpenFiles(threading.local):
         if file:
             file.dataset.close()
 
-    def _open(self, href: str, access: Access) -> OpenFile:
+    def _open(self, href: str, access: Access, options: Mapping[str, str]) -> OpenFile:
         while len(self.files) >= OPEN_FILES:
             self.files.popitem(last=False)[1].dataset.close()
-        dataset = open_raster(href, access)
-        if not dataset.crs:  # GDAL would take it to lie in the grid's
-            dataset.close()
-            raise OSError(f"{href.split('?')[0]} names no CRS")
-        file = self.files[href, access] = OpenFile(dataset, dataset.crs.to_epsg())
+        with _gdal(access, options):
+            dataset = open_raster(href, access)
+            if not dataset.crs:  # GDAL would take it to lie in the grid's
+                dataset.close()
+                raise OSError(f"{href.split('?')[0]} names no CRS")
+            plain = None if is_remote(href) else PlainTiff.of(dataset)
+            file = self.files[href, access] = OpenFile(dataset, dataset.crs.to_epsg(), plain)
         return file
 
 
 open_files = OpenFiles()
 
 
-def _copied(dataset: rasterio.DatasetReader, lattice: Lattice, shape: tuple[int, int]) -> NDArray[Any]:
+def _copy(file: OpenFile, lattice: Lattice, pixels: NDArray[Any]) -> None:
     """A window without any resampling: the file's pixels, each repeated where the grid is finer."""
-    repeat = lattice.repeat
-    rows, cols = (
-        slice(at // repeat, -(-(at + n) // repeat)) for at, n in zip((lattice.y, lattice.x), shape, strict=True)
-    )
-    found = np.zeros((rows.stop - rows.start, cols.stop - cols.start), dataset.dtypes[0])
-    inside = _clipped(rows, dataset.height), _clipped(cols, dataset.width)
+    repeat, places = lattice.repeat, (lattice.y, lattice.x)
+    rows, cols = (slice(at // repeat, -(-(at + n) // repeat)) for at, n in zip(places, pixels.shape, strict=True))
+    if repeat == 1:
+        _fill(file, rows, cols, pixels)
+        return
+    found = np.empty((rows.stop - rows.start, cols.stop - cols.start), pixels.dtype)
+    _fill(file, rows, cols, found)
+    _repeat(found, repeat, lattice.y - rows.start * repeat, lattice.x - cols.start * repeat, pixels)
+
+
+def _fill(file: OpenFile, rows: slice, cols: slice, pixels: NDArray[Any]) -> None:
+    """The file's own pixels, also of a window that reaches beyond it."""
+    inside = _clipped(rows, file.dataset.height), _clipped(cols, file.dataset.width)
+    if inside != (rows, cols):
+        pixels[...] = 0
     if all(part.stop > part.start for part in inside):
         there = tuple(_moved(part, -whole.start) for part, whole in zip(inside, (rows, cols), strict=True))
-        dataset.read(1, window=Pixels.from_slices(*inside), out=found[there])
-    y, x = lattice.y - rows.start * repeat, lattice.x - cols.start * repeat
-    return _repeated(found, repeat)[y : y + shape[0], x : x + shape[1]]
+        file.read(*inside, pixels[there])
 
 
 def _clipped(part: slice, size: int) -> slice:
@@ -213,13 +254,11 @@ def _moved(part: slice, by: int) -> slice:
     return slice(part.start + by, part.stop + by)
 
 
-def _repeated(pixels: NDArray[Any], times: int) -> NDArray[Any]:
-    """Each pixel as a square of `times` by `times`: column by column, which is quicker than numpy's `repeat`."""
-    if times == 1:
-        return pixels
-    height, width = pixels.shape
-    squares = np.empty((height, times, width, times), pixels.dtype)
-    for column in range(times):
-        squares[:, 0, :, column] = pixels
-    squares[:, 1:] = squares[:, :1]
-    return squares.reshape(height * times, width * times)
+def _repeat(pixels: NDArray[Any], times: int, y: int, x: int, out: NDArray[Any]) -> None:
+    """Each pixel as a square of `times` by `times`, from a place among these on; quicker than numpy's `repeat`."""
+    height, width = out.shape
+    for row in range(times):
+        for column in range(times):
+            here = out[(row - y) % times :: times, (column - x) % times :: times]
+            top, left = (y + (row - y) % times) // times, (x + (column - x) % times) // times
+            here[...] = pixels[top : top + here.shape[0], left : left + here.shape[1]]

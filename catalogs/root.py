@@ -1,7 +1,7 @@
 """The store root: one local folder or S3 prefix that holds everything a run makes."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,7 +43,7 @@ class Root:
 
     def write(self, key: str, data: bytes) -> None:
         if self.is_local:
-            _replace_file(Path(self.path(key)), data)
+            replace_file(Path(self.path(key)), [data], durable=True)
         else:
             self._fs.pipe_file(self.path(key), data)
 
@@ -93,14 +93,16 @@ class Root:
             raise BadInput(f"store root {self.url}", f"cannot be {how} ({why}).", remedy) from error
 
 
-def _replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, parts: Iterable[bytes | bytearray], durable: bool = False) -> None:
+    """Write a file whole or not at all; `durable` waits until the disk has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{uuid4().hex}.partial")
     try:
         with temporary.open("xb") as file:
-            file.write(data)
+            file.writelines(parts)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

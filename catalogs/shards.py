@@ -1,44 +1,42 @@
 """A shard of a Zarr array, byte for byte as zarr-python encodes it, but chunk by chunk through one buffer."""
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from itertools import product
 from typing import Any
 
 import google_crc32c
 import numpy as np
 import zarr
-from numcodecs.blosc import Blosc
+from imagecodecs import blosc_encode
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
 ABSENT = np.uint64(2**64 - 1)
 """What the index says of a chunk that is not there: one that lies beyond the array's edge."""
 
-SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")
-"""By their numbers in Blosc."""
-
 Place = tuple[int, ...]
 
 
-def encode_shard(array: zarr.Array[Any], block: NDArray[Any]) -> bytes:
-    """What lies under a shard's key; `block` is all of the shard, or all of it that lies inside the array.
+def encode_shard(array: zarr.Array[Any], block: NDArray[Any]) -> list[bytes | bytearray]:
+    """What lies under a shard's key, in parts; `block` is all of the shard, or all of it that lies inside the array.
 
     Chunks of nothing but the fill value are there as well, so that the time it takes to read hangs on no pixel.
     """
     assert array.shards is not None
-    codec = _blosc(array)
+    encode = _blosc(array)
     chunk: NDArray[Any] = np.empty(array.chunks, array.dtype)
     chunks = tuple(shard // side for shard, side in zip(array.shards, array.chunks, strict=True))
     index = np.full((*chunks, 2), ABSENT, "<u8")
-    parts: list[bytes] = []
+    parts: list[bytes | bytearray] = []
     end = 0
     for place in z_order(chunks):
         if _fill(chunk, block, place, array.fill_value):
-            parts.append(codec.encode(chunk))
+            parts.append(encode(chunk))
             index[place] = end, len(parts[-1])
             end += len(parts[-1])
     table = index.tobytes()
-    return b"".join([*parts, table, google_crc32c.value(table).to_bytes(4, "little")])
+    return [*parts, table, google_crc32c.value(table).to_bytes(4, "little")]
 
 
 def _fill(chunk: NDArray[Any], block: NDArray[Any], place: Place, beyond: Any) -> bool:
@@ -50,11 +48,19 @@ def _fill(chunk: NDArray[Any], block: NDArray[Any], place: Place, beyond: Any) -
     return here.size > 0
 
 
-def _blosc(array: zarr.Array[Any]) -> Blosc:
+def _blosc(array: zarr.Array[Any]) -> Callable[[NDArray[Any]], bytes | bytearray]:
+    """The array's codec, by a build of Blosc that uses all of the processor, on one thread."""
     (said,) = array.compressors
     assert isinstance(said, BloscCodec) and said.shuffle is not None
-    shuffle = SHUFFLES.index(said.shuffle.value)
-    return Blosc(said.cname.value, said.clevel, shuffle, said.blocksize, typesize=said.typesize)
+    return partial(
+        blosc_encode,
+        level=said.clevel,
+        compressor=said.cname.value,
+        shuffle=said.shuffle.value,
+        typesize=said.typesize,
+        blocksize=said.blocksize,
+        numthreads=1,
+    )
 
 
 @lru_cache

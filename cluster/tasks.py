@@ -11,7 +11,7 @@ from cluster.kept import opened
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-IN_FLIGHT_PER_WORKER = 3
+IN_FLIGHT_PER_WORKER = 2
 """Enough that a worker never waits for the driver, few enough that a million items cost the driver nothing."""
 
 WORKER_ENVIRONMENT = {
@@ -41,6 +41,8 @@ def _start(count: int) -> Iterator[Any]:
         "distributed.admin.log-format": "%(message)s",
         "logging.distributed": "error",
         "distributed.worker.memory.terminate": 0.95,
+        "distributed.worker.profile.enabled": False,  # it looks at what a worker does a hundred times a second
+        "distributed.admin.system-monitor.interval": "5s",
         "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
     }
     with (

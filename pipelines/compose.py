@@ -3,10 +3,8 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import zarr
 from numpy.typing import NDArray
@@ -25,9 +23,9 @@ from catalogs.compositing import (
 from catalogs.cube import CubeUnit
 from catalogs.errors import BadInput
 from catalogs.failures import NoAnswer, UnreadableFile
-from catalogs.grid import Grid
+from catalogs.grid import Grid, Window
 from catalogs.ledger import Ledger
-from catalogs.reading import Scenery, blocks, reflectance
+from catalogs.reading import Scenery, reflectance
 from catalogs.root import Root
 from catalogs.scenes import Scene
 from catalogs.stac.access import Access
@@ -106,28 +104,28 @@ def _compose_alone(composition: Composition) -> dict[str, Any]:
 
 def _compose(composition: Composition, lost: Lost) -> dict[str, Any]:
     began = time.monotonic()
-    chunks = bands_at_once(max(len(portion.scenes) for portion in composition.portions))
-    views = [look(composition, portion, chunks) for portion in composition.portions]
-    pictures = _merged(composition.recipe, views, chunks)
+    views = [look(composition, portion) for portion in composition.portions]
+    steps = bands_at_once(max(len(portion.scenes) for portion in composition.portions))
+    pictures = _merged(composition.recipe, views, steps)
     seconds = (time.monotonic() - began) / len(views)
     about = {"unreadable": _listed(lost), "seconds": seconds}
     store = Store(composition.root, cube.NAME)
-    arrays = store.array("reflectance"), store.array("observations")
+    arrays = store.arrays("reflectance", "observations")
     return {
         view.unit.name: _commit(composition, arrays, view, picture, about)
         for view, picture in zip(views, pictures, strict=True)
     }
 
 
-def bands_at_once(scenes: int) -> tuple[int, ...]:
-    """Bands of each step: first B02 alone, which tells ground from no data, and of the others so many at once that
-    those of all scenes are no more than a composite has."""
+def bands_at_once(scenes: int) -> tuple[slice, ...]:
+    """Bands of each step after the first, B02, which tells ground from no data: so many at once that those of all
+    scenes are no more than a composite has."""
     others = len(BANDS) - 1
     many = max(others // max(scenes, 1), TOGETHER)
-    return 1, *(min(many, others - done) for done in range(0, others, many))
+    return tuple(slice(first, min(first + many, len(BANDS))) for first in range(1, len(BANDS), many))
 
 
-def _merged(recipe: Recipe, views: Sequence["View"], chunks: Sequence[int]) -> list[NDArray[np.uint16]]:
+def _merged(recipe: Recipe, views: Sequence["View"], steps: Sequence[slice]) -> list[NDArray[np.uint16]]:
     """The composites of tiles (band, y, x), some bands of all of them in turn.
 
     Not tile by tile: little is held this way, and blocks that tiles share are decoded once all the same.
@@ -136,13 +134,14 @@ def _merged(recipe: Recipe, views: Sequence["View"], chunks: Sequence[int]) -> l
     for view, picture in zip(views, pictures, strict=True):
         merge(recipe, view, view.blue, picture[:1])
     holes = False
-    for number, (first, end) in enumerate(pairwise(accumulate(chunks)), start=1):
+    for step in steps:
         for view, picture in zip(views, pictures, strict=True):
-            counts = view.read(number)
+            here = picture[step]
+            counts = view.read(step, here)
             holes |= _hides_holes(view, counts)
             planes = [reflectance(bands, s.offset, out=bands) for bands, s in zip(counts, view.scenes, strict=True)]
-            merge(recipe, view, planes, picture[first:end])
-    return _merged(recipe, views, chunks) if holes else pictures
+            merge(recipe, view, planes, here)
+    return _merged(recipe, views, steps) if holes else pictures
 
 
 def _hides_holes(view: "View", counts: Sequence[NDArray[Any]]) -> bool:
@@ -164,44 +163,48 @@ class View:
     """The scenes that show something of one tile."""
 
     unit: CubeUnit
+    window: Window
+    scenery: Scenery
     scenes: tuple[Scene, ...]
     hidden: tuple[str, ...]
     """Scenes of which clouds or the edge of the orbit leave nothing."""
     blue: list[NDArray[np.uint16]]
     """Reflectance (1, y, x) of B02 in each scene."""
-    counts: da.Array
-    """Lazy (scene, band, y, x), with the offset still in them; a chunk is one scene and the bands of one step."""
     clear: NDArray[np.bool_]
     """(scene, y, x)"""
 
-    def read(self, step: int) -> list[NDArray[np.uint16]]:
-        """The counts (band, y, x) of each scene that are read at once."""
-        return [block[0] for block in blocks(self.counts.blocks[:, step])] if self.scenes else []
+    def read(self, bands: slice, picture: NDArray[np.uint16]) -> list[NDArray[np.uint16]]:
+        """Some bands (band, y, x) of each scene, as counts; those of a single scene are read into the picture."""
+        planes = [picture] if len(self.scenes) == 1 else [np.empty_like(picture) for _ in self.scenes]
+        for scene, plane in zip(self.scenes, planes, strict=True):
+            self.scenery.bands(scene, BANDS[bands], self.window, plane)
+        return planes
 
 
-def look(composition: Composition, portion: Portion, chunks: tuple[int, ...]) -> View:
+def look(composition: Composition, portion: Portion) -> View:
     """Read the scene classifications, and of the bands what is needed to tell ground from no data."""
-    recipe, scenes = composition.recipe, portion.scenes
     window = composition.grid.window(portion.unit.tile)
-    shape = window.height, window.width
-    if not scenes:
-        nothing = np.zeros((0, *shape), np.bool_)
-        return View(portion.unit, (), (), [], da.zeros((0, len(BANDS), *shape), np.uint16, chunks=-1), nothing)
-    scenery = Scenery(scenes, composition.access, composition.grid, recipe.resampling)
-    counts, classes = scenery.bands(BANDS, window, chunks), scenery.classes(window.grown(recipe.cloud_margin))
-    seen = [_seen(recipe, scene, counts.blocks[i], classes[i], shape) for i, scene in enumerate(scenes)]
+    scenery = Scenery(composition.access, composition.grid, composition.recipe.resampling)
+    seen = [_seen(composition.recipe, scenery, scene, window) for scene in portion.scenes]
     shown = [i for i, (_, clear) in enumerate(seen) if clear.any()]
-    hidden = tuple(scene.id for i, scene in enumerate(scenes) if i not in shown)
-    blue = [seen[i][0][None] for i in shown]
-    clear = np.array([seen[i][1] for i in shown], np.bool_).reshape(-1, *shape)
-    kept = counts.blocks[shown] if shown else counts[:0]  # Dask has no blocks of nothing
-    return View(portion.unit, tuple(scenes[i] for i in shown), hidden, blue, kept, clear)
+    return View(
+        portion.unit,
+        window,
+        scenery,
+        tuple(portion.scenes[i] for i in shown),
+        tuple(scene.id for i, scene in enumerate(portion.scenes) if i not in shown),
+        [seen[i][0][None] for i in shown],
+        np.array([seen[i][1] for i in shown], np.bool_).reshape(-1, window.height, window.width),
+    )
 
 
 def merge(recipe: Recipe, view: View, planes: Sequence[NDArray[np.uint16]], picture: NDArray[np.uint16]) -> None:
     """Reflectance (band, y, x) of each scene to some bands of the composite."""
     if not view.scenes:
         picture[...] = 0
+    elif len(view.scenes) == 1:
+        if planes[0] is not picture or not view.clear[0].all():
+            np.multiply(planes[0], view.clear[0], out=picture)
     elif recipe.composite == "median":
         median_composite(planes, view.clear, picture)
     else:
@@ -210,48 +213,47 @@ def merge(recipe: Recipe, view: View, planes: Sequence[NDArray[np.uint16]], pict
 
 
 def _seen(
-    recipe: Recipe, scene: Scene, counts: da.Array, classes: NDArray[Any], shape: tuple[int, int]
+    recipe: Recipe, scenery: Scenery, scene: Scene, window: Window
 ) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
-    """The first band of a scene, and where this shows the ground.
-
-    `classes` reaches beyond the tile by the margin around clouds. What has no ground by them is not read.
-    """
-    margin, (height, width) = recipe.cloud_margin, shape
-    here = classes[margin : margin + height, margin : margin + width]
+    """The first band of a scene, and where this shows the ground; what has no ground by its classes is not read."""
+    margin, shape = recipe.cloud_margin, (window.height, window.width)
+    classes = scenery.classes(scene, window.grown(margin))
+    here = classes[margin : margin + window.height, margin : margin + window.width]
     if not among(here, (*CLEAR_SCL, CIRRUS_SCL)).any():
         return np.zeros(shape, np.uint16), np.zeros(shape, np.bool_)
-    blue = _with_data(scene, counts, here != 0)
+    blue = _with_data(scenery, scene, window, here != 0)
     return blue, clear_pixels(blue[None], classes, cirrus=recipe.cirrus, haze=recipe.haze, margin_pixels=margin)
 
 
-def _with_data(scene: Scene, counts: da.Array, classified: NDArray[np.bool_]) -> NDArray[np.uint16]:
+def _with_data(scenery: Scenery, scene: Scene, window: Window, classified: NDArray[np.bool_]) -> NDArray[np.uint16]:
     """Reflectance of the first band, B02; 0 where a scene has no data.
 
     Where a catalogue has taken the offset out, one band at 0 is dark ground that this has clipped, and only all bands
     at 0 are no data. So the others are looked at where the first is 0, which is seldom.
     """
-    (blue,) = blocks(counts.blocks[0, 0])
-    empty = blue[0, 0] == 0
-    for step in range(1, counts.numblocks[1]) if not scene.offset else ():
+    blue, other = np.empty((2, 1, window.height, window.width), np.uint16)
+    scenery.bands(scene, BANDS[:1], window, blue)
+    empty = blue[0] == 0
+    for name in BANDS[1:] if not scene.offset else ():
         if not (empty & classified).any():
             break
-        (bands,) = blocks(counts.blocks[0, step])
-        empty &= ~bands[0].any(axis=0)
-    known = reflectance(blue[0, 0], scene.offset, out=blue[0, 0])
+        scenery.bands(scene, [name], window, other)
+        empty &= other[0] == 0
+    known = reflectance(blue[0], scene.offset, out=blue[0])
     known *= ~empty
     return known
 
 
 def _commit(
     composition: Composition,
-    arrays: tuple[zarr.Array[Any], zarr.Array[Any]],
+    arrays: Sequence[zarr.Array[Any]],
     view: View,
     picture: NDArray[np.uint16],
     about: Mapping[str, Any],
 ) -> Any:
     began = time.monotonic()
     count = observations(view.clear)
-    y, x = composition.grid.window(view.unit.tile).slices
+    y, x = view.window.slices
     reflectances, counts = arrays
     record = {
         **about,
@@ -261,8 +263,8 @@ def _commit(
             write_shard(reflectances, (view.unit.period, slice(None), y, x), picture),
             write_shard(counts, (view.unit.period, y, x), count),
         ],
-        "observed": round(float((count > 0).mean()), 4),
-        "clear": {"mean": round(float(count.mean()), 4), "max": int(count.max())},
+        "observed": round(np.count_nonzero(count) / count.size, 4),
+        "clear": {"mean": round(int(count.sum(dtype=np.int64)) / count.size, 4), "max": int(count.max())},
         "bytes": len(view.scenes) * picture.nbytes + (len(view.scenes) + len(view.hidden)) * count.nbytes,
     }
     record["seconds"] = round(about["seconds"] + time.monotonic() - began, 3)

@@ -195,21 +195,25 @@ class Plan:
         }
 
     def ingest_bytes(self, scenes: SceneList) -> int:
-        """Projected memory of a worker that composes one period of a group of tiles, band by band."""
+        """Projected memory of a worker that composes one period of a group of tiles, band by band.
+
+        Blocks are kept in two places: those that GDAL has decoded, and those of plain files, which we decode.
+        """
         tiles = self.tiles[:: -(-len(self.tiles) // PROBED)]
         grounds = [self.ground_lonlat(tile) for tile in tiles]
         by_period = [scenes.during(period) for period in self.periods]
         deep = max(len(found.within(ground)) for found in by_period for ground in grounds)
         pixels = max(len(group) for group in self.groups) * self.grid.side**2
-        return READER_BYTES + BLOCK_CACHE + pixels * (deep * SCENE_BYTES + COMPOSITE_BYTES)
+        return READER_BYTES + 2 * BLOCK_CACHE + pixels * (deep * SCENE_BYTES + COMPOSITE_BYTES)
 
     @cached_property
     def groups(self) -> list[list[Tile]]:
-        """Tiles by the square of ground that a worker composes at once."""
+        """Tiles by the square of ground that a worker composes at once: whole squares first, so that none is left to
+        the end, when other workers have nothing to do."""
         side = max(GROUP // self.grid.side, 1)
         while side > 1 and len(squares(self.tiles, side)) * len(self.periods) < SHARES * self.workers:
             side -= 1
-        return squares(self.tiles, side)
+        return sorted(squares(self.tiles, side), key=len, reverse=True)
 
     @property
     def map_bytes(self) -> int:

@@ -17,7 +17,7 @@ from pipelines.pages import percent, template_shelf
 from pipelines.plan import Plan
 from pipelines.project.errors import written
 
-SOFTWARE = ("furrow", "numpy", "pystac", "rasterio", "ray", "stackstac", "torch", "xarray", "zarr")
+SOFTWARE = ("furrow", "numpy", "pystac", "rasterio", "ray", "torch", "xarray", "zarr")
 
 MEANINGS = {
     "mean_iou": (

@@ -118,7 +118,8 @@ def test_a_contestant_that_fails_ends_the_benchmark() -> None:
 @pytest.mark.parametrize("composite", [False, True])
 @pytest.mark.parametrize("peer", ["stackstac", "odc-stac"])
 def test_peers_make_the_counts_that_the_check_expects(folder: Path, tmp_path: Path, peer: str, composite: bool) -> None:
-    pytest.importorskip("odc.stac", reason="needs the extra `benchmarks`")
+    for package in ("odc.stac", "stackstac"):
+        pytest.importorskip(package, reason="needs the extra `benchmarks`")
     from ingest_contestant import contestant_of
 
     task = Task(peer, str(folder), LAND, str(tmp_path / "cube"), cores=2, composite=composite)
