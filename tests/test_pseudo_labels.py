@@ -139,6 +139,8 @@ def chosen(votes: FieldVotes, settings: PseudoLabelSettings, prior: tuple[float,
 def test_the_most_confident_fields_fill_the_quota() -> None:
     votes = votes_of([(n, [0, 20], 0.5 + n / 100) for n in range(1, 11)] + [(50, [200, 0], 0.9)])
     assert chosen(votes, STAGE_A).field_F.tolist() == [9, 10, 50]
+    small = votes_of([(60, [0, 5], 0.1)])
+    assert chosen(merge_votes([votes, small]), STAGE_A).field_F.tolist() == [8, 9, 10, 50]  # it counts as ground
     assert chosen(votes, STAGE_B).field_F.tolist() == [6, 7, 8, 9, 10, 50]
     assert chosen(votes, replace(STAGE_A, cap=30)).field_F.tolist() == [10]
     assert chosen(votes, STAGE_A, (0.2, 0.8)).field_F.tolist() == [7, 8, 9, 10, 50]  # 1.6 times 20 %, begun is taken
