@@ -12,7 +12,7 @@ WIDEST = 63  # pixels of a window; what lies farther is another field
 
 @dataclass(frozen=True)
 class ForestSettings(NetworkSettings):
-    """Defaults are sized for maps: 50 trees of depth 12 map four times as fast as 100 of depth 20.
+    """Defaults are sized for maps: 50 trees of depth 12 map two to four times as fast as 100 of depth 20.
 
     `cycle` is the length of a year in the units of the card's `middles`: days, or degree-days of a usual season.
     A depth of 0 lets trees grow until `leaf` stops them, as the baselines in papers do with 500 trees.

@@ -39,8 +39,10 @@ def test_variants_of_dice_by_hand(ignored: int) -> None:
     logits, truth = toy(ignored)
     squared = [2.4 / (0.63 + 1 + 1), 2.6 / (0.81 + 1 + 1), 3.0 / (0.54 + 2 + 1)]
     assert float(squared_dice_loss(logits, truth)) == pytest.approx(1 - sum(squared) / 3, abs=1e-6)
+    assert float(squared_dice_loss(logits, truth)) == pytest.approx(0.1049093, abs=1e-6)
     tversky = [1.7 / (0.7 + 0.18 + 0.21 + 1), 1.8 / (0.8 + 0.21 + 0.14 + 1), 2.0 / (1.0 + 0.06 + 0.7 + 1)]
     assert float(tversky_loss(logits, truth)) == pytest.approx(1 - sum(tversky) / 3, abs=1e-6)
+    assert float(tversky_loss(logits, truth)) == pytest.approx(0.2082520, abs=1e-6)
 
 
 def test_relations_between_losses() -> None:
