@@ -6,11 +6,11 @@ after it; -1 is no child. Shares are those of the leaves, in the order of the le
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.tree._tree import NODE_DTYPE, Tree
 from torch import Tensor
 
 from models.errors import Misfit
@@ -47,11 +47,17 @@ class TreeArrays:
         return np.equal(self.left, NO_CHILD)
 
 
+class CompiledTree(Protocol):
+    """What is asked of scikit-learn's tree."""
+
+    def predict(self, x_NF: NDArray[np.float32]) -> Values: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Forest:
     """Trees that answer together."""
 
-    trees: tuple[Tree, ...]
+    trees: tuple[CompiledTree, ...]
     classes: int
 
     def shares(self, x_NF: NDArray[np.float32]) -> Values:
@@ -130,13 +136,17 @@ def _check(tree: TreeArrays, features: int) -> None:
     _require(bool(fair), "class shares that do not add up to 1")
 
 
-def _built(tree: TreeArrays, features: int, classes: int) -> Tree:
+def _built(tree: TreeArrays, features: int, classes: int) -> CompiledTree:
     """scikit-learn's compiled tree; its own search is several times as fast as one written with numpy."""
+    from sklearn.tree._tree import NODE_DTYPE, Tree  # seconds that workers with networks need not wait
+
     nodes = np.zeros(len(tree.left), NODE_DTYPE)
     nodes["left_child"], nodes["right_child"] = tree.left, tree.right
     nodes["feature"], nodes["threshold"] = np.where(tree.leaf, -2, tree.feature), tree.threshold
     values = np.zeros((len(nodes), 1, classes))
     values[tree.leaf, 0] = tree.share_LK
+    tree_state = {"max_depth": len(nodes), "node_count": len(nodes), "nodes": nodes, "values": values}
     built = Tree(features, np.array([classes], np.intp), 1)
-    built.__setstate__({"max_depth": len(nodes), "node_count": len(nodes), "nodes": nodes, "values": values})
-    return built
+    built.__setstate__(tree_state)
+    ready: CompiledTree = built
+    return ready

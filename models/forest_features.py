@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from models.errors import Misfit
 from models.forest_settings import ForestSettings
 from models.harmonics import fit_waves, order_for, waves
 from models.normalisation import BRIGHTEST
@@ -20,6 +21,7 @@ from models.texture import texture
 CURVE = "NDVI"
 
 Planes = NDArray[np.float32]
+Index = NDArray[np.int64]
 
 # Axis legend: T period, C band, Y row, X column, F feature, N pixel.
 
@@ -61,6 +63,16 @@ class Features:
         if self.order:
             planes[len(self.when) * each :] = self._season(np.stack([plane for plane in curve if plane is not None]))
         return planes
+
+    def at(self, counts_TCYX: NDArray[np.uint16], rows_N: Index, columns_N: Index) -> Planes:
+        """(N, F) of some pixels of a patch, for fitting; they must lie at least the halo inside it."""
+        halo = self.settings.halo
+        for place, length in zip((rows_N, columns_N), counts_TCYX.shape[-2:], strict=True):
+            if len(place) and not (place.min() >= halo and place.max() < length - halo):
+                given = f"pixels {place.min()} to {place.max()} of a patch of {length}"
+                raise Misfit(given, f"{halo} pixels around each are looked at.", "Choose them farther inside.")
+        planes = self.planes(counts_TCYX, halo)
+        return np.ascontiguousarray(planes[:, rows_N - halo, columns_N - halo].T)
 
     def _period(self, counts_CYX: NDArray[np.uint16], halo: int, into: Planes) -> Planes | None:
         """Fill in one period; its NDVI."""

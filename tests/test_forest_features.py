@@ -138,6 +138,16 @@ def test_a_wider_halo_changes_nothing() -> None:
     np.testing.assert_array_equal(CONTEXT.planes(x, 5), CONTEXT.planes(x, 2)[:, 3:-3, 3:-3])
 
 
+def test_features_of_chosen_pixels() -> None:
+    x = counts(18, 19)
+    rows, columns = np.array([2, 7, 15]), np.array([16, 2, 9])
+    np.testing.assert_array_equal(CONTEXT.at(x, rows, columns), CONTEXT.planes(x, 2)[:, rows - 2, columns - 2].T)
+    with pytest.raises(Misfit, match="farther inside"):
+        CONTEXT.at(x, np.array([1]), np.array([5]))
+    with pytest.raises(Misfit, match="farther inside"):
+        CONTEXT.at(x, np.array([5]), np.array([17]))
+
+
 def test_no_data_has_one_rule() -> None:
     planes = dict(zip(CONTEXT.names, CONTEXT.planes(np.zeros((6, 6, 5, 5), np.uint16), 2), strict=True))
     for name, plane in planes.items():
