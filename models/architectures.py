@@ -1,10 +1,11 @@
-"""The networks by name: what a card's `architecture` means."""
+"""The networks and forests by name: what a card's `architecture` means."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from models.card import Card
 from models.errors import Misfit
+from models.forest_settings import ContextForestSettings, ForestSettings
 from models.network import Network, NetworkSettings
 from models.unet import UNet, UNetSettings
 
@@ -22,12 +23,21 @@ NETWORKS: dict[str, Architecture] = {
 }
 
 
+FORESTS: dict[str, type[ForestSettings]] = {
+    "forest-spectral": ForestSettings,
+    "forest-context": ContextForestSettings,
+}
+"""What a card of a forest holds; its trees are fitted, so there is no network to build."""
+
+SETTINGS: dict[str, type[NetworkSettings]] = {name: row.settings for name, row in NETWORKS.items()} | FORESTS
+
+
 def settings_of(card: Card) -> NetworkSettings:
     """The settings in a card, checked against what else the card says."""
-    if card.architecture not in NETWORKS:
-        known = ", ".join(NETWORKS)
+    if card.architecture not in SETTINGS:
+        known = ", ".join(SETTINGS)
         raise Misfit(f"checkpoint {card.name} of architecture {card.architecture!r}", f"{known} are known.", "Update.")
-    settings: NetworkSettings = NETWORKS[card.architecture].settings.of(card.settings)
+    settings = SETTINGS[card.architecture].of(card.settings)
     says = {"bands": len(card.bands), "periods": len(card.period_index), "classes": len(card.classes)}
     builds = {"bands": settings.bands, "periods": settings.periods, "classes": settings.classes}
     if says != builds:
@@ -38,5 +48,7 @@ def settings_of(card: Card) -> NetworkSettings:
 def build(card: Card) -> Network:
     """The network of a card, before it has been given its weights."""
     settings = settings_of(card)
+    if card.architecture not in NETWORKS:
+        raise Misfit(f"card {card.name}", "a forest is fitted to pixels at once.", "Use models.forest_fitting.")
     network: Network = NETWORKS[card.architecture].network(settings)
     return network

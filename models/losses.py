@@ -1,4 +1,4 @@
-"""What training makes small: class-weighted cross-entropy plus Dice, over labelled pixels only."""
+"""What training makes small: class-weighted cross-entropy plus Dice, or focal loss, over labelled pixels only."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.errors import Misfit
+from models.overlap_losses import dice_loss
 
 IGNORE = 255
-BACKGROUND = 0
 TINY = 1e-12  # keeps 0 / 0 at 0, far below any weight
 
 # Axis legend: B patch, K class, Y row, X column.
@@ -38,25 +38,14 @@ def cross_entropy(logits_BKYX: Tensor, truth_BYX: Tensor, weights_K: Tensor | No
     return total / weight.clamp(min=TINY)
 
 
-def dice_loss(logits_BKYX: Tensor, truth_BYX: Tensor, eps: float = 1.0, background: bool = True) -> Tensor:
-    """1 - (2 sum(p g) + eps) / (sum(p) + sum(g) + eps), sums over batch and space, mean over classes in the truth."""
+def focal_loss(logits_BKYX: Tensor, truth_BYX: Tensor, gamma: float = 2.0) -> Tensor:
+    """Mean of (1 - p)^gamma * -log p of the true class (Lin et al. 2017): what is known already counts little."""
     truth = truth_BYX.long()
-    labelled_BKYX = (truth != IGNORE)[:, None]
-    p_BKYX = torch.where(labelled_BKYX, logits_BKYX.float().softmax(dim=1), 0.0)
-    g_BKYX = _one_hot(truth, classes=logits_BKYX.shape[1])
-    p_K, g_K = p_BKYX.sum(dim=(0, 2, 3)), g_BKYX.sum(dim=(0, 2, 3))
-    both_K = (p_BKYX * g_BKYX).sum(dim=(0, 2, 3))
-    loss_K = 1 - (2 * both_K + eps) / (p_K + g_K + eps).clamp(min=TINY)
-    present_K = (g_K > 0).float()
-    if not background:
-        present_K[BACKGROUND] = 0.0
-    return (loss_K * present_K).sum() / present_K.sum().clamp(min=1.0)
-
-
-def _one_hot(truth_BYX: Tensor, classes: int) -> Tensor:
-    """An ignored pixel belongs to no class."""
-    index = torch.arange(classes, device=truth_BYX.device)[None, :, None, None]
-    return (truth_BYX[:, None] == index).float()
+    labelled = truth != IGNORE
+    log_p_BKYX = logits_BKYX.float().log_softmax(dim=1)
+    log_p = log_p_BKYX.gather(1, torch.where(labelled, truth, 0)[:, None])[:, 0]
+    loss = -((1 - log_p.exp()).clamp(min=TINY) ** gamma) * log_p
+    return torch.where(labelled, loss, 0.0).sum() / labelled.sum().clamp(min=1)
 
 
 def class_weights(

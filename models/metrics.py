@@ -62,16 +62,25 @@ def _check_range(what: str, values: Counts, classes: int) -> None:
         raise Misfit(f"{what} with classes {span}", f"0 to {classes - 1} are known.", "Harmonise the classes first.")
 
 
+OVERALL = (
+    "pixel_accuracy", "mean_class_accuracy", "mean_precision", "mean_iou", "mean_f1", "frequency_weighted_iou", "kappa",
+    "mapped",
+)  # fmt: skip
+"""The scores that are one number for the whole map."""
+
+
 @dataclass(frozen=True, eq=False)
 class Scores:
     """Scores of one confusion matrix; arrays are per class, and NaN where nothing can be said.
 
     Rules for the means: a class absent in both truth and map is skipped; one that is only predicted counts with IoU
-    and F1 of 0; mean class accuracy is over the classes of the truth, for only those have a recall.
+    and F1 of 0; mean class accuracy, the mean of the recalls, is over the classes of the truth, for only those have a
+    recall; mean precision is over the classes of the map, for only those have a precision.
     """
 
     pixel_accuracy: float
     mean_class_accuracy: float
+    mean_precision: float
     mean_iou: float
     mean_f1: float
     frequency_weighted_iou: float
@@ -87,8 +96,7 @@ class Scores:
     def as_dict(self, names: Sequence[str] | None = None) -> dict[str, Any]:
         """Plain values for JSON; what is undefined becomes null."""
         labels = list(names) if names is not None else [str(index) for index in range(len(self.support))]
-        overall = ("pixel_accuracy", "mean_class_accuracy", "mean_iou", "mean_f1", "frequency_weighted_iou", "kappa")
-        return {name: _plain(getattr(self, name)) for name in (*overall, "mapped")} | {
+        return {name: _plain(getattr(self, name)) for name in OVERALL} | {
             "pixels": int(self.support.sum()),
             "classes": {label: self._row(index) for index, label in enumerate(labels)},
         }
@@ -102,18 +110,20 @@ def score(counted: Confusion) -> Scores:
     """All scores; `support` counts the labelled pixels of each class that the map covers."""
     matrix = counted.matrix.astype(np.float64)
     hit, rows, columns = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-    total, iou, recall = matrix.sum(), _ratio(hit, rows + columns - hit), _ratio(hit, rows)
+    total, iou = matrix.sum(), _ratio(hit, rows + columns - hit)
+    recall, precision = _ratio(hit, rows), _ratio(hit, columns)
     f1 = _ratio(2 * hit, rows + columns)
     agreement, chance = _share(hit.sum(), total), _share(rows @ columns, total**2)
     return Scores(
         pixel_accuracy=agreement,
         mean_class_accuracy=_mean(recall),
+        mean_precision=_mean(precision),
         mean_iou=_mean(iou),
         mean_f1=_mean(f1),
         frequency_weighted_iou=_share(float(np.nansum(rows * iou)), total),
         kappa=_share(agreement - chance, 1 - chance),
         mapped=_share(total, total + counted.unmapped.sum()),
-        precision=_ratio(hit, columns),
+        precision=precision,
         recall=recall,
         f1=f1,
         iou=iou,

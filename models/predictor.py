@@ -10,15 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.architectures import build
+from models.architectures import build, settings_of
 from models.card import Card, Period
 from models.errors import Misfit
+from models.forest_predictor import load_forest
+from models.forest_settings import ForestSettings
 from models.network import Network
 from models.normalisation import NO_DATA, normalise
-
-NO_CLASS = 255
-
-Labels = NDArray[np.uint8]
+from models.window import NO_CLASS, Labels, check_window
 
 
 class Predictor(Protocol):
@@ -56,7 +55,7 @@ class NetworkPredictor:
         return self.network.settings.stride
 
     def predict(self, x_TBYX: NDArray[np.uint16]) -> tuple[Labels, Labels]:
-        _check_window(self.card, x_TBYX)
+        check_window(self.card, x_TBYX)
         used_TBYX = x_TBYX[list(self.card.period_index)]
         crop, confidence = self._answer(used_TBYX)
         empty = (used_TBYX == NO_DATA).all(axis=(0, 1))
@@ -81,7 +80,10 @@ class NetworkPredictor:
 
 
 def load_predictor(state: Mapping[str, Tensor], card: Card, device: str = "cpu") -> Predictor:
-    """A predictor from what `checkpoint.decode` gives."""
+    """A predictor from what `checkpoint.decode` gives; forests stay on the CPU."""
+    settings = settings_of(card)
+    if isinstance(settings, ForestSettings):
+        return load_forest(state, card, settings)
     network = build(card)
     _fill(network, state, card)
     ready = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -95,13 +97,6 @@ def _fill(network: nn.Module, state: Mapping[str, Tensor], card: Card) -> None:
         first = str(error).splitlines()[1:2] or [str(error)]
         why = f"the weights are not those of its settings ({first[0].strip()})."
         raise Misfit(f"checkpoint {card.name}", why, "Give weights and card of one training.") from error
-
-
-def _check_window(card: Card, x_TBYX: NDArray[np.uint16]) -> None:
-    expected = len(card.periods), len(card.bands)
-    if x_TBYX.ndim != 4 or x_TBYX.shape[:2] != expected or x_TBYX.dtype != np.uint16 or 0 in x_TBYX.shape:
-        why = f"uint16 ({expected[0]}, {expected[1]}, y, x) was expected."
-        raise Misfit(f"window of {x_TBYX.dtype} {x_TBYX.shape}", why, "Read it from a cube that fits.")
 
 
 def check_fits(card: Card, bands: Sequence[str], periods: Sequence[Period]) -> None:

@@ -1,12 +1,15 @@
 """Losses against numbers worked out by hand, and where nothing is labelled."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from models.errors import Misfit
-from models.losses import class_weights, cross_entropy, dice_loss, effective_number, segmentation_loss
+from models.losses import class_weights, cross_entropy, effective_number, focal_loss, segmentation_loss
+from models.overlap_losses import dice_loss, squared_dice_loss, tversky_loss
 
 P = [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4], [0.2, 0.2, 0.6]]
 Y = [0, 1, 2, 2]
@@ -27,6 +30,29 @@ def test_worked_examples(ignored: int) -> None:
     assert float(cross_entropy(logits, truth, torch.tensor([0.5, 1.0, 2.0]))) == pytest.approx(0.5919479, abs=1e-6)
     assert float(dice_loss(logits, truth)) == pytest.approx(0.2718615, abs=1e-6)
     assert float(dice_loss(logits, truth, eps=0.0)) == pytest.approx(0.3754344, abs=1e-6)
+    assert float(focal_loss(logits, truth)) == pytest.approx(0.1131558, abs=1e-6)
+
+
+@pytest.mark.parametrize("ignored", [0, 3])
+def test_variants_of_dice_by_hand(ignored: int) -> None:
+    """Sums of p: 1.3, 1.5, 1.2; of p^2: 0.63, 0.81, 0.54; of g: 1, 1, 2; of both: 0.7, 0.8, 1.0."""
+    logits, truth = toy(ignored)
+    squared = [2.4 / (0.63 + 1 + 1), 2.6 / (0.81 + 1 + 1), 3.0 / (0.54 + 2 + 1)]
+    assert float(squared_dice_loss(logits, truth)) == pytest.approx(1 - sum(squared) / 3, abs=1e-6)
+    assert float(squared_dice_loss(logits, truth)) == pytest.approx(0.1049093, abs=1e-6)
+    tversky = [1.7 / (0.7 + 0.18 + 0.21 + 1), 1.8 / (0.8 + 0.21 + 0.14 + 1), 2.0 / (1.0 + 0.06 + 0.7 + 1)]
+    assert float(tversky_loss(logits, truth)) == pytest.approx(1 - sum(tversky) / 3, abs=1e-6)
+    assert float(tversky_loss(logits, truth)) == pytest.approx(0.2082520, abs=1e-6)
+
+
+def test_relations_between_losses() -> None:
+    logits, truth = toy()
+    halves = tversky_loss(logits, truth, false_positives=0.5, false_negatives=0.5, eps=0.5)
+    torch.testing.assert_close(halves, dice_loss(logits, truth, eps=1.0))
+    torch.testing.assert_close(focal_loss(logits, truth, gamma=0.0), cross_entropy(logits, truth))
+    sure = torch.where(torch.arange(3)[None, :, None, None] == truth[:, None], 100.0, -100.0)
+    for loss in (focal_loss, dice_loss, squared_dice_loss, tversky_loss):
+        assert float(loss(sure, truth)) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_dice_without_background() -> None:
@@ -57,19 +83,24 @@ def test_weighted_entropy_is_that_of_torch() -> None:
     torch.testing.assert_close(cross_entropy(logits, truth, weights), oracle)
 
 
-def test_nothing_labelled_gives_zero_with_a_graph() -> None:
+LOSSES = (segmentation_loss, cross_entropy, focal_loss, dice_loss, squared_dice_loss, tversky_loss)
+
+
+@pytest.mark.parametrize("loss_of", LOSSES, ids=lambda loss_of: loss_of.__name__)
+def test_nothing_labelled_gives_zero_with_a_graph(loss_of: Callable[..., Tensor]) -> None:
     logits = torch.randn(2, 3, 4, 4, requires_grad=True)
-    loss = segmentation_loss(logits, torch.full((2, 4, 4), 255, dtype=torch.uint8), torch.ones(3))
+    loss = loss_of(logits, torch.full((2, 4, 4), 255, dtype=torch.uint8))
     loss.backward()  # type: ignore[no-untyped-call]
     assert float(loss.detach()) == 0.0
     assert logits.grad is not None
     assert not logits.grad.any()
 
 
-def test_ignored_pixels_get_no_gradient() -> None:
+@pytest.mark.parametrize("loss_of", LOSSES, ids=lambda loss_of: loss_of.__name__)
+def test_ignored_pixels_get_no_gradient(loss_of: Callable[..., Tensor]) -> None:
     logits, truth = toy(ignored=2)
     logits.requires_grad_()
-    segmentation_loss(logits, truth).backward()  # type: ignore[no-untyped-call]
+    loss_of(logits, truth).backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     assert not logits.grad[..., 4:].any()
     assert logits.grad[..., :4].any()

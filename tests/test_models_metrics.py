@@ -26,6 +26,7 @@ def test_worked_example() -> None:
     assert found.mean_f1 == pytest.approx(0.8164508, abs=1e-7)
     assert found.frequency_weighted_iou == pytest.approx(0.7186574, abs=1e-7)
     assert found.mean_class_accuracy == pytest.approx((0.9090909 + 0.75 + 0.8) / 3, abs=1e-7)
+    assert found.mean_precision == pytest.approx((0.8928571 + 0.8108108 + 0.7407407) / 3, abs=1e-7)
     np.testing.assert_allclose(found.iou, [0.8196721, 0.6382979, 0.625], atol=1e-7)
     np.testing.assert_allclose(found.f1, [0.9009009, 0.7792208, 0.7692308], atol=1e-7)
     np.testing.assert_allclose(found.precision, [0.8928571, 0.8108108, 0.7407407], atol=1e-7)
@@ -72,6 +73,7 @@ def test_absent_classes() -> None:
     assert found.mean_iou == pytest.approx((0.75 + 0.0) / 2)
     assert found.mean_f1 == pytest.approx((6 / 7 + 0.0) / 2)
     assert found.mean_class_accuracy == pytest.approx(0.75)
+    assert found.mean_precision == pytest.approx((1.0 + 0.0) / 2)
 
 
 def test_unmapped_ground_is_counted_beside() -> None:
