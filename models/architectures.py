@@ -7,6 +7,7 @@ from models.card import Card
 from models.errors import Misfit
 from models.network import Network, NetworkSettings
 from models.unet import UNet, UNetSettings
+from models.utae import UTAE, UTAESettings
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Architecture:
 
 NETWORKS: dict[str, Architecture] = {
     "unet": Architecture(UNetSettings, UNet),
+    "utae": Architecture(UTAESettings, UTAE),
 }
 
 
