@@ -6,6 +6,7 @@ from typing import Any
 from models.card import Card
 from models.errors import Misfit
 from models.network import Network, NetworkSettings
+from models.tsvit import TSViT, TSViTSettings
 from models.unet import UNet, UNetSettings
 from models.utae import UTAE, UTAESettings
 
@@ -21,6 +22,7 @@ class Architecture:
 NETWORKS: dict[str, Architecture] = {
     "unet": Architecture(UNetSettings, UNet),
     "utae": Architecture(UTAESettings, UTAE),
+    "tsvit": Architecture(TSViTSettings, TSViT),
 }
 
 
