@@ -9,6 +9,8 @@ from models.network import Network, NetworkSettings
 from models.tsvit import TSViT, TSViTSettings
 from models.unet import UNet, UNetSettings
 from models.utae import UTAE, UTAESettings
+from models.vista import Vista
+from models.vista_settings import VistaSettings
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ NETWORKS: dict[str, Architecture] = {
     "unet": Architecture(UNetSettings, UNet),
     "utae": Architecture(UTAESettings, UTAE),
     "tsvit": Architecture(TSViTSettings, TSViT),
+    "vista": Architecture(VistaSettings, Vista),
 }
 
 
