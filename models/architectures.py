@@ -6,6 +6,7 @@ from typing import Any
 from models.card import Card
 from models.errors import Misfit
 from models.network import Network, NetworkSettings
+from models.swift import Swift, SwiftSettings
 from models.tsvit import TSViT, TSViTSettings
 from models.unet import UNet, UNetSettings
 from models.utae import UTAE, UTAESettings
@@ -26,6 +27,7 @@ NETWORKS: dict[str, Architecture] = {
     "utae": Architecture(UTAESettings, UTAE),
     "tsvit": Architecture(TSViTSettings, TSViT),
     "vista": Architecture(VistaSettings, Vista),
+    "swift": Architecture(SwiftSettings, Swift),
 }
 
 

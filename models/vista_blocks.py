@@ -109,24 +109,23 @@ class Network3x3x3(nn.Module):
         return torch.unflatten(narrow, 0, x_BTCYX.shape[:2])
 
 
-class DepthwiseInTime(nn.Conv3d):
+class DepthwiseInTime(nn.Module):
     """A depth-wise 3x3x3 convolution as three of 3x3: PyTorch has quick ones on a CPU for maps only."""
 
     def __init__(self, width: int) -> None:
-        super().__init__(width, width, 3, padding=1, groups=width)
-
-    def forward(self, input: Tensor) -> Tensor:
-        frames, width = _frames(input), input.shape[2]
-        before, same, after = (
-            torch.unflatten(
-                nn.functional.conv2d(frames, self.weight[:, :, step], bias, padding=1, groups=width),
-                0,
-                input.shape[:2],
-            )
-            for step, bias in ((0, None), (1, self.bias), (2, None))
+        super().__init__()
+        self.before, self.same, self.after = (
+            Convolution(width, width, 3, groups=width, bias=bias) for bias in (False, True, False)
         )
-        none = torch.zeros_like(same[:, :1])
-        return same + torch.cat([none, before[:, :-1]], dim=1) + torch.cat([after[:, 1:], none], dim=1)
+
+    def forward(self, x_BTCYX: Tensor) -> Tensor:
+        frames = _frames(x_BTCYX)
+        before, looked, after = (
+            torch.unflatten(look(frames), 0, x_BTCYX.shape[:2]) for look in (self.before, self.same, self.after)
+        )
+        looked[:, 1:] += before[:, :-1]
+        looked[:, :-1] += after[:, 1:]
+        return looked
 
 
 class Collapse(nn.Module):
