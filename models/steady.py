@@ -2,7 +2,8 @@
 
 PyTorch picks among kernels by shape and by threads, and they round differently. On channels-last maps these round
 alike, as tests show: 1x1 convolutions with a dilation (which changes nothing for one pixel), a small single image as
-one of two, transposed 4x4 convolutions as plain ones, `exp` and `tanh` but not `sigmoid`, sums one summand at a time.
+one of two, transposed 4x4 convolutions as plain ones, `exp`, `erf` and `tanh` but neither `sigmoid` nor `gelu`, and
+sums of one summand at a time.
 """
 
 from typing import Any
@@ -100,6 +101,13 @@ def magnified(x_BCYX: Tensor, factor: int) -> Tensor:
 
 def sigmoid(x: Tensor) -> Tensor:
     return torch.tanh(x / 2) / 2 + 0.5
+
+
+class Gelu(nn.Module):
+    """As torch.nn.GELU, whose last few values of a thread's share are rounded otherwise."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (torch.erf(x * 0.5**0.5) + 1) / 2
 
 
 def total(parts: Tensor, dim: int) -> Tensor:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from models.steady import Gelu
+
 # Axis legend: N sequence, L token, C channel, H head.
 
 
@@ -32,7 +34,7 @@ class Layer(nn.Module):
         self.attention = Attention(width, heads, dropout)
         self.network = nn.Sequential(
             nn.Linear(width, expansion * width),
-            nn.GELU(),
+            Gelu(),
             nn.Dropout(dropout),
             nn.Linear(expansion * width, width),
             nn.Dropout(dropout),

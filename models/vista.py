@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from models.crops import answered_by_squares
 from models.network import Network
-from models.steady import Convolution, magnified
+from models.steady import Convolution, Gelu, magnified
 from models.vista_blocks import Collapse, Embedding, Stage
 from models.vista_settings import STAGES, VistaSettings
 
@@ -30,7 +30,7 @@ class Vista(Network):
         self.merge = nn.Sequential(
             Convolution(STAGES * width, width, 1),
             nn.BatchNorm2d(width),
-            nn.GELU() if settings.mixing == "attention" else nn.ReLU(),
+            Gelu() if settings.mixing == "attention" else nn.ReLU(),
             nn.Dropout(settings.dropout),
         )
         self.head = Convolution(width, settings.classes, 1)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from models.steady import Convolution, sigmoid
+from models.steady import Convolution, Gelu, sigmoid
 from models.transformer import Attention
 from models.vista_settings import VistaSettings
 
@@ -59,7 +59,7 @@ class Block(nn.Module):
             if attends
             else FrameConvolution(width, settings.kernel)
         )
-        self.network = Network3x3x3(width, nn.GELU() if attends else nn.ReLU(), settings.dropout)
+        self.network = Network3x3x3(width, Gelu() if attends else nn.ReLU(), settings.dropout)
         self.drop_path = settings.drop_path
 
     def forward(self, x_BTCYX: Tensor) -> Tensor:
