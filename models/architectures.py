@@ -7,7 +7,12 @@ from models.card import Card
 from models.errors import Misfit
 from models.forest_settings import ContextForestSettings, ForestSettings
 from models.network import Network, NetworkSettings
+from models.swift import Swift, SwiftSettings
+from models.tsvit import TSViT, TSViTSettings
 from models.unet import UNet, UNetSettings
+from models.utae import UTAE, UTAESettings
+from models.vista import Vista
+from models.vista_settings import VistaSettings
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,10 @@ class Architecture:
 
 NETWORKS: dict[str, Architecture] = {
     "unet": Architecture(UNetSettings, UNet),
+    "utae": Architecture(UTAESettings, UTAE),
+    "tsvit": Architecture(TSViTSettings, TSViT),
+    "vista": Architecture(VistaSettings, Vista),
+    "swift": Architecture(SwiftSettings, Swift),
 }
 
 

@@ -1,0 +1,168 @@
+"""How far the seamless networks see; that the size and place of a window and the threads do not show in answers."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from small_networks import SMALL, as_trained, built, season
+from torch import Tensor, nn
+
+from models.architectures import NETWORKS
+from models.network import Network, NetworkSettings
+from models.steady import Convolution, Doubling, Gelu, Layer, magnified, sigmoid, softmax
+from models.swift import SwiftSettings
+from models.utae import UTAESettings
+from models.vista_settings import VistaSettings
+
+SEAMLESS: dict[str, tuple[str, NetworkSettings]] = {
+    "utae": ("utae", SMALL["utae"]),
+    "utae that reflects": ("utae", replace(SMALL["utae"], padding="reflect", aggregation="att_mean")),
+    "utae of means": ("utae", replace(SMALL["utae"], aggregation="mean", published_head=True)),
+    "tsvit": ("tsvit", SMALL["tsvit"]),
+    "vista": ("vista", SMALL["vista"]),
+    "vista of squares": ("vista", replace(SMALL["vista"], mixing="attention")),
+    "swift": ("swift", SMALL["swift"]),
+}
+CONVOLVE = [case for case in SEAMLESS if case not in ("tsvit", "vista of squares")]
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_reach_of_the_usual_shapes() -> None:
+    usual = [UTAESettings(), VistaSettings(), VistaSettings(mixing="attention"), SwiftSettings()]
+    assert [(s.stride, s.receptive_radius, s.halo) for s in usual] == [
+        (8, 67, 72),
+        (8, 67, 72),
+        (32, 0, 0),
+        (4, 25, 28),
+    ]
+
+
+@pytest.mark.parametrize("case", SEAMLESS)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_every_window_answers_the_same_bits(case: str, threads: int) -> None:
+    """Small windows matter: PyTorch switches kernels on a CPU below a certain size, and for a single thread."""
+    name, settings = SEAMLESS[case]
+    network, edge, step = as_trained(_network(name, settings)), settings.halo, settings.stride
+    assert settings.is_seamless
+    side = 2 * edge + 4 * step
+    x, seen, when = season(settings, side, side)
+    with torch.inference_mode():
+        whole = network(x, seen, when)
+        torch.set_num_threads(threads)
+        for top, left, height, width in [(0, 0, 1, 1), (1, 2, 3, 2), (3, 0, 1, 4)]:
+            rows = slice(top * step, (top + height) * step + 2 * edge)
+            columns = slice(left * step, (left + width) * step + 2 * edge)
+            part = network(x[..., rows, columns], seen[..., rows, columns], when)
+            assert torch.equal(_core(part, edge), _core(whole[..., rows, columns], edge)), (top, left)
+
+
+@pytest.mark.parametrize("case", ["group", "frame"])
+def test_what_is_not_seamless_says_so_rightly(case: str) -> None:
+    """As published, U-TAE's encoder, and what counts as padded, depend on the whole window."""
+    settings = replace(SMALL["utae"], **({"norm": case} if case == "group" else {"mask": case}))
+    assert not settings.is_seamless
+    network, edge, step = as_trained(_network("utae", settings)), settings.halo, settings.stride
+    x, seen, when = season(settings, 2 * edge + 4 * step, 2 * edge + 4 * step)
+    seen[:, 0] = False
+    seen[:, 0, -1] = True  # seen in the window, but not in its part
+    with torch.inference_mode():
+        part = network(x[..., : 2 * edge + step, :], seen[..., : 2 * edge + step, :], when)
+        whole = network(x, seen, when)[..., : 2 * edge + step, :]
+    assert (_core(part, edge) - _core(whole, edge)).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("case", CONVOLVE)
+def test_radius_is_reached_and_never_passed(case: str) -> None:
+    """With positive weights little cancels, and in double precision what is left of it shows."""
+    name, settings = SEAMLESS[case]
+    network = _positive(_network(name, settings))
+    radius = settings.receptive_radius  # type: ignore[attr-defined]
+    side = 2 * settings.halo + 2 * settings.stride
+    x, seen, when = season(settings, 4 * settings.stride, side)
+    x, seen = x.double().abs(), torch.ones_like(seen)
+    farthest = 0
+    with torch.inference_mode():
+        before = network(x, seen, when.double())
+        for column in range(settings.halo, settings.halo + settings.stride):
+            bright = x.clone()
+            bright[..., column] += 1000
+            changed = (network(bright, seen, when.double()) != before).any(dim=2).any(dim=1).any(dim=0).nonzero()
+            farthest = max(farthest, int((changed - column).abs().max()))
+    assert farthest == radius
+
+
+def test_squares_do_not_see_each_other() -> None:
+    network = built("tsvit")
+    x, seen, when = season(network.settings, 16, 16)
+    other = x.clone()
+    other[..., :8, :8] += 1
+    with torch.inference_mode():
+        changed = (network(x, seen, when) != network(other, seen, when)).any(dim=1)[0]
+    assert changed[:8, :8].any() and not changed[8:].any() and not changed[:, 8:].any()
+
+
+@pytest.mark.parametrize("inputs", [3, 8])
+def test_doubling_is_the_transposed_convolution(inputs: int) -> None:
+    torch.manual_seed(0)
+    layer, x = Doubling(inputs, 5), torch.randn(2, inputs, 7, 9)
+    torch.testing.assert_close(layer(x), nn.ConvTranspose2d.forward(layer, x), rtol=1e-5, atol=1e-6)
+
+
+def test_a_folded_norm_says_the_same() -> None:
+    torch.manual_seed(0)
+    layer, x = Layer(3, 4, 3, last=True), torch.randn(2, 3, 8, 8)
+    layer(x)
+    layer.eval()
+    torch.testing.assert_close(layer(x), layer.norm(layer.convolution(x)), rtol=1e-5, atol=1e-6)
+
+
+def test_steady_functions_are_those_of_torch() -> None:
+    x = torch.randn(2, 5, 6, 7, generator=torch.Generator().manual_seed(1)) * 4
+    torch.testing.assert_close(sigmoid(x), x.sigmoid())
+    torch.testing.assert_close(Gelu()(x), nn.functional.gelu(x), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(softmax(x, dim=1), x.softmax(dim=1))
+    torch.testing.assert_close(magnified(x, 2), nn.functional.interpolate(x, scale_factor=2, mode="bilinear"))
+
+
+@pytest.mark.parametrize("function", [sigmoid, Gelu(), torch.exp, torch.tanh])
+def test_steady_functions_round_alike_anywhere(function: Callable[[Tensor], Tensor]) -> None:
+    x = 3 * torch.randn(70_001, generator=torch.Generator().manual_seed(1))
+    whole = function(x)
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        for first, last in [(0, 33), (3, 50), (5, 40_022), (1, 70_000)]:
+            assert torch.equal(function(x[first:last].clone()), whole[first:last])
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_small_single_map_is_convolved_as_a_large_one(kernel: int) -> None:
+    torch.manual_seed(0)
+    layer, x = Convolution(40, 24, kernel).eval(), torch.randn(1, 40, 64, 64)
+    x = x.contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        assert torch.equal(_core(layer(x[..., 20:36, 20:36]), 2), _core(layer(x)[..., 20:36, 20:36], 2))
+
+
+def _network(name: str, settings: NetworkSettings) -> Network:
+    torch.manual_seed(7)
+    network: Network = NETWORKS[name].network(settings)
+    return network.eval()
+
+
+def _positive(network: Network) -> Network:
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.abs_().add_(0.01)
+    return network.double()
+
+
+def _core(x: Tensor, edge: int) -> Tensor:
+    return x[..., edge : x.shape[-2] - edge, edge : x.shape[-1] - edge]
