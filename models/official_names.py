@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from models.encoder import Encoder
 from models.encoder_sizes import SIZES
 from models.errors import Misfit
 
@@ -119,14 +120,17 @@ def size_in(state: Mapping[str, Tensor]) -> str:
     raise Misfit(f"an encoder of width {dim}", f"sizes {', '.join(SIZES)} are built.", "Give weights of one of them.")
 
 
-def fill_encoder(encoder: nn.Module, state: Mapping[str, Tensor]) -> None:
+def fill_encoder(encoder: Encoder, state: Mapping[str, Tensor]) -> None:
     """From DINOv2, or from the encoder of Depth Anything."""
-    naming = naming_of(state)
+    naming, size = naming_of(state), size_in(state)
+    if SIZES[size] != encoder.size:
+        why = f"the network's encoder is {encoder.size.dim} wide."
+        raise Misfit(f"weights of size {size!r}", why, f"Give those of its size, or write size = {size!r}.")
     own = {name: value for name, value in state.items() if not naming.decoder_rules or name.startswith(naming.encoder)}
     _fill(encoder, {f"backbone.{name}": value for name, value in _renamed(own, naming.encoder, naming.encoder_rules)})
 
 
-def fill_depth(encoder: nn.Module, decoder: nn.Module, state: Mapping[str, Tensor]) -> None:
+def fill_depth(encoder: Encoder, decoder: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Both parts of Depth Anything."""
     naming = naming_of(state)
     if not naming.decoder_rules:

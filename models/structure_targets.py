@@ -36,14 +36,14 @@ def seasonal_amplitude(x_TCYX: NDArray[np.uint16], red: int = RED, near_infrared
 
 def height(elevation_YX: NDArray[np.generic]) -> Map:
     """Metres as they are: the loss knows neither a unit nor an origin. Voids are NaN already."""
-    metres: Map = elevation_YX.astype(np.float32)
-    return metres
+    return elevation_YX.astype(np.float32)
 
 
 def slope(elevation_YX: NDArray[np.generic]) -> Map:
     """Rise over one pixel, by differences of neighbours; NaN beside a void."""
     down, across = np.gradient(elevation_YX.astype(np.float64))
-    return np.hypot(down, across).astype(np.float32)
+    rise: Map = np.hypot(down, across).astype(np.float32)
+    return rise
 
 
 @dataclass(frozen=True)
