@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.card import Card
+from models.depthcropseg import DepthCropSeg, DepthCropSegSettings
+from models.depthseg import DepthSeg, DepthSegSettings
 from models.errors import Misfit
 from models.network import Network, NetworkSettings
 from models.unet import UNet, UNetSettings
@@ -19,6 +21,8 @@ class Architecture:
 
 NETWORKS: dict[str, Architecture] = {
     "unet": Architecture(UNetSettings, UNet),
+    "depthseg": Architecture(DepthSegSettings, DepthSeg),
+    "depthcropseg": Architecture(DepthCropSegSettings, DepthCropSeg),
 }
 
 
