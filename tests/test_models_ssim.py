@@ -80,6 +80,15 @@ def test_what_has_no_target_counts_for_nothing():
     assert torch.equal(structure_loss(other, target), structure_loss(one, target))
 
 
+def test_only_pixels_with_a_target_are_averaged():
+    target, structure = MAP.clone(), MAP.flip(3)
+    target[:, :, 4:15, 9:22] = float("nan")
+    known = target.isfinite()
+    similar = ssim_map(stretched(structure, known), stretched(target.nan_to_num(), known))
+    expected = (1 - similar)[known[..., 5:-5, 5:-5]].mean()
+    assert float(structure_loss(structure, target)) == pytest.approx(float(expected), abs=1e-6)
+
+
 def test_no_target_at_all_gives_no_gradient_but_a_graph():
     structure = MAP.clone().requires_grad_()
     loss = structure_loss(structure, torch.full_like(MAP, float("nan")))
