@@ -182,6 +182,21 @@ def test_fields_of_two_colours_are_learned(name):
     assert (logits.argmax(dim=1) == truth).float().mean() > 0.85
 
 
+@ALL
+def test_half_precision_is_near(name):
+    """As training and mapping on a GPU may ask for it."""
+    network, shown = network_of(SETTINGS[name]).eval(), season(SETTINGS[name])
+    with torch.inference_mode():
+        exact = network(*shown)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = network(*shown).float()
+    assert (half - exact).abs().max() < 0.1 * exact.std() + 0.02
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = loss_of(network.train(), shown)
+    loss.backward()
+    assert loss.isfinite() and all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
+
+
 def test_the_picture_begins_as_three_bands_of_one_period():
     settings = SETTINGS["depthseg"]
     x, _, _ = season(settings)
