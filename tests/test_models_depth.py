@@ -185,7 +185,8 @@ def test_fields_of_two_colours_are_learned(name):
 @ALL
 def test_half_precision_is_near(name):
     """As training and mapping on a GPU may ask for it."""
-    network, shown = network_of(SETTINGS[name]).eval(), season(SETTINGS[name])
+    settings = SETTINGS[name]
+    network, shown = network_of(settings).eval(), season(settings, 4 * settings.token, 5 * settings.token)
     with torch.inference_mode():
         exact = network(*shown)
         with torch.autocast("cpu", torch.bfloat16):
