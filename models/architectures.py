@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.card import Card
+from models.depthcropseg import DepthCropSeg, DepthCropSegSettings
+from models.depthseg import DepthSeg, DepthSegSettings
 from models.errors import Misfit
 from models.forest_settings import ContextForestSettings, ForestSettings
 from models.network import Network, NetworkSettings
@@ -29,6 +31,8 @@ NETWORKS: dict[str, Architecture] = {
     "tsvit": Architecture(TSViTSettings, TSViT),
     "vista": Architecture(VistaSettings, Vista),
     "swift": Architecture(SwiftSettings, Swift),
+    "depthseg": Architecture(DepthSegSettings, DepthSeg),
+    "depthcropseg": Architecture(DepthCropSegSettings, DepthCropSeg),
 }
 
 

@@ -1,0 +1,75 @@
+"""Official weights from the disk or from S3: a safetensors file, and the hash that goes into the card."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TypeVar
+
+from safetensors import SafetensorError
+from safetensors.torch import load
+
+from catalogs.errors import BadInput
+from catalogs.root import Root
+from models.depth_teacher import DepthTeacher, teacher_from
+from models.encoder import Encoder
+from models.encoder_sizes import PATCH
+from models.errors import Misfit
+from models.official_names import State, fill_encoder
+
+ENDING = ".safetensors"
+WHERE = "docs/depth.md says where to get it."
+
+Built = TypeVar("Built")
+
+
+@dataclass(frozen=True, eq=False)
+class Pretrained:
+    """What a file holds. `note` goes into a card: weights are known by what they are, not by where they lay."""
+
+    where: str
+    digest: str
+    state: State
+
+    @property
+    def note(self) -> dict[str, str]:
+        return {"file": self.where.rsplit("/", 1)[-1], "sha256": self.digest}
+
+
+def read_pretrained(where: str) -> Pretrained:
+    """From a path or an s3:// address. Pickled weights are refused by their name: unpickling runs what they say."""
+    folder, slash, name = where.rpartition("/")
+    if not name.endswith(ENDING):
+        why = f"is no {ENDING} file, and nothing else is read (a .pth is a pickle, which can run code)."
+        raise BadInput(f"weights {where}", why, f"Give the maker's model{ENDING}; {WHERE}")
+    data = _read(Root(folder + slash or "."), name, where)
+    try:
+        return Pretrained(where, sha256(data).hexdigest(), load(data))
+    except (SafetensorError, ValueError) as error:
+        raise BadInput(
+            f"weights {where}", f"is cut short or no safetensors ({error}).", "Download it again."
+        ) from error
+
+
+def give_encoder(encoder: Encoder, weights: Pretrained) -> None:
+    """Fill an encoder with DINOv2, or with the encoder of Depth Anything."""
+    _fitting(weights, lambda: fill_encoder(encoder, weights.state))
+
+
+def make_teacher(weights: Pretrained, token: int = PATCH) -> DepthTeacher:
+    return _fitting(weights, lambda: teacher_from(weights.state, token))
+
+
+def _fitting(weights: Pretrained, build: Callable[[], Built]) -> Built:
+    try:
+        return build()
+    except Misfit as error:
+        raise BadInput(f"weights {weights.where}", f"do not fit: {error.given}: {error.why}", error.remedy) from error
+
+
+def _read(root: Root, name: str, where: str) -> bytes:
+    try:
+        return root.read(name)
+    except FileNotFoundError as error:
+        raise BadInput(f"weights {where}", "is not there.", f"Check the path; {WHERE}") from error
+    except Exception as error:  # OSError, or an error of botocore, which s3fs lets through as it is
+        raise BadInput(f"weights {where}", f"cannot be read ({error}).", "Check its rights and its address.") from error
