@@ -157,7 +157,7 @@ def test_training_twice_gives_the_same_numbers(name):
     assert torch.equal(*found)
 
 
-@ALL
+@pytest.mark.parametrize("name", ["depthseg", "depthcropseg", "photograph"])
 def test_fields_of_two_colours_are_learned(name):
     """Squares that differ in one band: after a few steps most pixels are told apart."""
     settings = SETTINGS[name]
