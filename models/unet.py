@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from models.errors import Misfit
 from models.network import Network, NetworkSettings
+from models.steady import SMALL
 
 GROUPS = 8  # of GroupNorm: four channels a group at the narrowest width of the paper-like network
 NORMS = ("batch", "group")
-SMALL = 20_480  # values; the threshold of PyTorch's choice between oneDNN and its own convolutions on a CPU
 WIDEST = 4096  # channels; a card that asks for more would take a machine's memory
 REACH = 2  # pixels that two 3x3 convolutions look at on each side
 

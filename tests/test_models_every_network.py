@@ -62,6 +62,21 @@ def test_answers_twice_the_same(name: str) -> None:
         assert torch.equal(network(*given), network(*given))
 
 
+@pytest.mark.parametrize("way", ["weights", "autocast"])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_bf16_answers_about_the_same(name: str, way: str) -> None:
+    network = built(name)
+    x, seen, when = season(network.settings, 16, 16)
+    with torch.inference_mode():
+        exact = network(x, seen, when)
+        if way == "weights":
+            rough = network.bfloat16()(x.bfloat16(), seen, when)
+        else:
+            with torch.autocast("cpu", torch.bfloat16):
+                rough = network(x, seen, when)
+    assert (rough.float() - exact).abs().mean() < 0.1 * exact.std()
+
+
 @pytest.mark.parametrize("name", AWARE_OF_CLOUDS)
 def test_what_was_not_seen_says_nothing(name: str) -> None:
     network = built(name)
