@@ -1,4 +1,4 @@
-"""Patches as they might also have been: turned, mirrored, brighter or darker, or with a period lost to clouds."""
+"""Patches as they might also have been: turned, mirrored, brighter, hazier, cloudier, or in another year."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +10,9 @@ from models.normalisation import NO_DATA
 
 Array = NDArray[Any]
 
+KNOTS = 5
+"""Of the curve by which `warp` bends a season's reflectance."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -19,6 +22,8 @@ class Augmentation:
     gain: float = 0.03  # each band is multiplied by 1 +- this: calibration, illumination
     noise: float = 20.0  # reflectance x 10000; one offset for each period and band: haze left by the correction
     drop: float = 0.1  # chance that one period of a series has no data
+    shift: float = 0.0  # days or degree-days; the whole season comes up to this much earlier or later
+    warp: float = 0.0  # spread of the knots of a smooth factor over the season: plants that grow thinner or denser
 
 
 def augment(
@@ -44,8 +49,25 @@ def jittered(x_TCYX: Array, settings: Augmentation, rng: np.random.Generator) ->
     periods, bands = x_TCYX.shape[:2]
     gain = rng.uniform(1 - settings.gain, 1 + settings.gain, (1, bands, 1, 1)).astype(np.float32)
     offset = (settings.noise * rng.standard_normal((periods, bands, 1, 1))).astype(np.float32)
-    x = np.ascontiguousarray(x_TCYX, dtype=np.float32)
-    return np.where(x == NO_DATA, np.float32(NO_DATA), np.maximum(x * gain + offset, np.float32(1)))
+    if settings.warp:
+        gain = gain * season_factor(periods, settings.warp, rng)[:, None, None, None]
+    x = np.array(x_TCYX, dtype=np.float32, order="C")
+    empty = x == NO_DATA
+    x *= gain
+    x += offset
+    np.maximum(x, np.float32(1), out=x)
+    x[empty] = NO_DATA
+    return x
+
+
+def season_factor(periods: int, spread: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A smooth factor over the season through KNOTS values about 1 (CropNet's magnitude warp); never below 0.1."""
+    from scipy.interpolate import CubicSpline
+
+    knots = rng.normal(1, spread, KNOTS)
+    curve = CubicSpline(np.linspace(0, 1, KNOTS), knots)(np.linspace(0, 1, periods) if periods > 1 else np.array([0.5]))
+    factor: NDArray[np.float32] = np.maximum(curve, 0.1).astype(np.float32)
+    return factor
 
 
 def dropped(x_TCYX: NDArray[np.float32], chance: float, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -56,3 +78,8 @@ def dropped(x_TCYX: NDArray[np.float32], chance: float, rng: np.random.Generator
         x_TCYX = x_TCYX.copy()
         x_TCYX[period] = NO_DATA
     return x_TCYX
+
+
+def shifted(middles: tuple[float, ...], shift: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """When the periods of a season that came earlier or later would have been."""
+    return np.asarray(middles, np.float32) + np.float32(rng.uniform(-shift, shift))

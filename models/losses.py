@@ -30,27 +30,57 @@ def segmentation_loss(
 
 def cross_entropy(logits_BKYX: Tensor, truth_BYX: Tensor, weights_K: Tensor | None = None) -> Tensor:
     """PyTorch's weighted mean, sum of w * -log p over sum of w, but 0 instead of NaN for no labelled pixel."""
+    total, weight = entropy_sums(logits_BKYX, truth_BYX, weights_K)
+    return total / weight.clamp(min=TINY)
+
+
+def entropy_sums(
+    logits_BKYX: Tensor, truth_BYX: Tensor, weights_K: Tensor | None = None, gamma: float = 0.0, smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """The two sums of the mean above. `gamma` > 0 makes it focal: (1 - p)^gamma less of pixels that are known well.
+
+    `smoothing` takes that part of each label and gives it to all classes evenly.
+    """
     logits, truth = logits_BKYX.float(), truth_BYX.long()
     weights = torch.ones(logits.shape[1], device=logits.device) if weights_K is None else weights_K.float()
-    total = functional.cross_entropy(logits, truth, weights, ignore_index=IGNORE, reduction="sum")
     labelled = truth != IGNORE
-    weight = torch.where(labelled, weights[torch.where(labelled, truth, 0)], 0.0).sum()
-    return total / weight.clamp(min=TINY)
+    weight_BYX = torch.where(labelled, weights[torch.where(labelled, truth, 0)], 0.0)
+    if not gamma:
+        total = functional.cross_entropy(
+            logits, truth, weights, ignore_index=IGNORE, reduction="sum", label_smoothing=smoothing
+        )
+        return total, weight_BYX.sum()
+    entropy_BYX = functional.cross_entropy(logits, truth, ignore_index=IGNORE, reduction="none")
+    focus_BYX = (1 - (-entropy_BYX).exp()).clamp(min=TINY) ** gamma  # the slope at 0 of a power below 1 is infinite
+    if smoothing:
+        entropy_BYX = functional.cross_entropy(
+            logits, truth, ignore_index=IGNORE, reduction="none", label_smoothing=smoothing
+        )
+    return (weight_BYX * focus_BYX * entropy_BYX).sum(), weight_BYX.sum()
 
 
 def dice_loss(logits_BKYX: Tensor, truth_BYX: Tensor, eps: float = 1.0, background: bool = True) -> Tensor:
     """1 - (2 sum(p g) + eps) / (sum(p) + sum(g) + eps), sums over batch and space, mean over classes in the truth."""
+    return dice_of(dice_sums(logits_BKYX, truth_BYX), eps, background)
+
+
+def dice_sums(logits_BKYX: Tensor, truth_BYX: Tensor) -> Tensor:
+    """(3, K): for each class the sums of p g, of p and of g over the labelled pixels."""
     truth = truth_BYX.long()
     labelled_BKYX = (truth != IGNORE)[:, None]
     p_BKYX = torch.where(labelled_BKYX, logits_BKYX.float().softmax(dim=1), 0.0)
     g_BKYX = _one_hot(truth, classes=logits_BKYX.shape[1])
-    p_K, g_K = p_BKYX.sum(dim=(0, 2, 3)), g_BKYX.sum(dim=(0, 2, 3))
-    both_K = (p_BKYX * g_BKYX).sum(dim=(0, 2, 3))
+    return torch.stack([part.sum(dim=(0, 2, 3)) for part in (p_BKYX * g_BKYX, p_BKYX, g_BKYX)])
+
+
+def dice_of(sums_3K: Tensor, eps: float = 1.0, background: bool = True) -> Tensor:
+    both_K, p_K, g_K = sums_3K
     loss_K = 1 - (2 * both_K + eps) / (p_K + g_K + eps).clamp(min=TINY)
     present_K = (g_K > 0).float()
     if not background:
         present_K[BACKGROUND] = 0.0
-    return (loss_K * present_K).sum() / present_K.sum().clamp(min=1.0)
+    mean: Tensor = (loss_K * present_K).sum() / present_K.sum().clamp(min=1.0)
+    return mean
 
 
 def _one_hot(truth_BYX: Tensor, classes: int) -> Tensor:
@@ -75,6 +105,10 @@ def class_weights(
     return torch.from_numpy(np.clip(weights, 0.2, 5.0)).float()
 
 
+def even(n: NDArray[np.float64], beta: float = 0.0) -> NDArray[np.float64]:
+    return np.ones_like(n)
+
+
 def inverse_sqrt(n: NDArray[np.float64], beta: float = 0.0) -> NDArray[np.float64]:
     return 1 / np.sqrt(np.maximum(n, 1))
 
@@ -85,7 +119,7 @@ def effective_number(n: NDArray[np.float64], beta: float = 0.99999) -> NDArray[n
     return weights
 
 
-RULES = {"inverse_sqrt": inverse_sqrt, "effective_number": effective_number}
+RULES = {"even": even, "inverse_sqrt": inverse_sqrt, "effective_number": effective_number}
 
 
 def _known(rule: str) -> str:

@@ -61,7 +61,7 @@ block = 128
 min_clear = 0.2
 
 [model]
-widths = [8, 16, 24, 32]
+settings = {{widths = [8, 16, 24, 32]}}
 
 [training]
 epochs = 3
