@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 from models.normalisation import NO_DATA
 
 Array = NDArray[Any]
+Floats = NDArray[np.float32]
+
+DARKEST = 1
+"""Stored units; what has data never becomes no data."""
 
 KNOTS = 5
 """Of the curve by which `warp` bends a season's reflectance."""
@@ -26,60 +30,68 @@ class Augmentation:
     warp: float = 0.0  # spread of the knots of a smooth factor over the season: plants that grow thinner or denser
 
 
+@dataclass(frozen=True, eq=False)
+class Variation:
+    """What chance has decided for one patch."""
+
+    quarters: int
+    mirrored: bool
+    gain_TC: Floats
+    offset_TC: Floats
+    lost: int | None
+    """The period without data."""
+    shift: float
+
+    def turned(self, x: Array) -> Array:
+        """A view; its last two axes are Y and X."""
+        x = np.rot90(x, self.quarters, axes=(-2, -1))
+        return x[..., ::-1] if self.mirrored else x
+
+
+def draw(settings: Augmentation, shape_TCYX: tuple[int, ...], rng: np.random.Generator) -> Variation:
+    """The same generator state gives the same variation."""
+    periods, bands, height, width = shape_TCYX
+    quarters, mirrored = _turn(height == width, rng) if settings.turn else (0, False)
+    gain_TC = np.ones((periods, 1), np.float32) * rng.uniform(1 - settings.gain, 1 + settings.gain, bands)
+    offset_TC = settings.noise * rng.standard_normal((periods, bands))
+    if settings.warp:
+        gain_TC = gain_TC * season_factor(periods, settings.warp, rng)[:, None]
+    lost, period = rng.random() < settings.drop, int(rng.integers(periods))
+    return Variation(
+        quarters=quarters,
+        mirrored=mirrored,
+        gain_TC=gain_TC.astype(np.float32),
+        offset_TC=offset_TC.astype(np.float32),
+        lost=period if lost and periods > 1 else None,  # never the only one
+        shift=float(rng.uniform(-settings.shift, settings.shift)),
+    )
+
+
 def augment(
     x_TCYX: NDArray[np.uint16], truth_YX: NDArray[np.uint8], settings: Augmentation, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """One variation of a patch and its labels, in stored units; the same generator state gives the same patch."""
-    if settings.turn:
-        x_TCYX, truth_YX = turned(x_TCYX, truth_YX, rng)
-    x = dropped(jittered(x_TCYX, settings, rng), settings.drop, rng)
-    return x, np.ascontiguousarray(truth_YX)
-
-
-def turned(x: Array, truth: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """One of the eight symmetries of a square, or of the four that keep an oblong patch's shape."""
-    square = x.shape[-2] == x.shape[-1]
-    quarters = int(rng.integers(4)) if square else 2 * int(rng.integers(2))
-    x, truth = np.rot90(x, quarters, axes=(-2, -1)), np.rot90(truth, quarters, axes=(-2, -1))
-    return (x[..., ::-1], truth[..., ::-1]) if rng.integers(2) else (x, truth)
-
-
-def jittered(x_TCYX: Array, settings: Augmentation, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Gain by band, offset by period and band; no data stays exactly no data, and data never becomes it."""
-    periods, bands = x_TCYX.shape[:2]
-    gain = rng.uniform(1 - settings.gain, 1 + settings.gain, (1, bands, 1, 1)).astype(np.float32)
-    offset = (settings.noise * rng.standard_normal((periods, bands, 1, 1))).astype(np.float32)
-    if settings.warp:
-        gain = gain * season_factor(periods, settings.warp, rng)[:, None, None, None]
-    x = np.array(x_TCYX, dtype=np.float32, order="C")
+) -> tuple[Floats, NDArray[np.uint8]]:
+    """One variation of a patch and its labels, in stored units; no data stays exactly no data."""
+    variation = draw(settings, x_TCYX.shape, rng)
+    x = np.array(variation.turned(x_TCYX), dtype=np.float32, order="C")
     empty = x == NO_DATA
-    x *= gain
-    x += offset
-    np.maximum(x, np.float32(1), out=x)
+    x = np.maximum(x * variation.gain_TC[..., None, None] + variation.offset_TC[..., None, None], np.float32(DARKEST))
     x[empty] = NO_DATA
-    return x
+    if variation.lost is not None:
+        x[variation.lost] = NO_DATA
+    return x, np.ascontiguousarray(variation.turned(truth_YX))
 
 
-def season_factor(periods: int, spread: float, rng: np.random.Generator) -> NDArray[np.float32]:
+def season_factor(periods: int, spread: float, rng: np.random.Generator) -> Floats:
     """A smooth factor over the season through KNOTS values about 1 (CropNet's magnitude warp); never below 0.1."""
     from scipy.interpolate import CubicSpline
 
     knots = rng.normal(1, spread, KNOTS)
     curve = CubicSpline(np.linspace(0, 1, KNOTS), knots)(np.linspace(0, 1, periods) if periods > 1 else np.array([0.5]))
-    factor: NDArray[np.float32] = np.maximum(curve, 0.1).astype(np.float32)
+    factor: Floats = np.maximum(curve, 0.1).astype(np.float32)
     return factor
 
 
-def dropped(x_TCYX: NDArray[np.float32], chance: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Take one period away, never the only one."""
-    periods = len(x_TCYX)
-    lost, period = rng.random() < chance, int(rng.integers(periods))
-    if periods > 1 and lost:
-        x_TCYX = x_TCYX.copy()
-        x_TCYX[period] = NO_DATA
-    return x_TCYX
-
-
-def shifted(middles: tuple[float, ...], shift: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """When the periods of a season that came earlier or later would have been."""
-    return np.asarray(middles, np.float32) + np.float32(rng.uniform(-shift, shift))
+def _turn(square: bool, rng: np.random.Generator) -> tuple[int, bool]:
+    """One of the eight symmetries of a square, or of the four that keep an oblong patch's shape."""
+    quarters = int(rng.integers(4)) if square else 2 * int(rng.integers(2))
+    return quarters, bool(rng.integers(2))

@@ -4,6 +4,7 @@ import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import cast
 
@@ -12,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.augmentation import augment, shifted
+from models.augmentation import draw
 from models.batch_loss import Shown
 from models.normalisation import NO_DATA, normalise
+from models.showing import show
 from pipelines.ahead import ahead
 from pipelines.patch_reading import Pair, PatchReader, batches, shuffled
 from pipelines.recipe import Recipe
@@ -82,10 +84,7 @@ def watched_parts(
     size = max(recipe.part // workers, 1)
     mine = [members[start : start + size] for start in range(0, len(members), size)]
 
-    def work(raw: Raw) -> Batch:
-        return batch_of(recipe, raw.pictures_BTCYX, raw.truths_BYX, _middles(recipe, len(raw.members)))
-
-    return ahead(_read(recipe, reader, mine), work, DEPTH, preparers(device, workers))
+    return ahead(_read(recipe, reader, mine), partial(as_they_are, recipe), DEPTH, preparers(device, workers))
 
 
 def preparers(device: torch.device, workers: int) -> int:
@@ -95,23 +94,24 @@ def preparers(device: torch.device, workers: int) -> int:
 
 def varied(recipe: Recipe, raw: Raw, epoch: int) -> Batch:
     """Each patch varied by chance that only seed, epoch and patch decide: the same on any number of workers."""
-    pictures, truths, middles = [], [], []
-    for member, picture_TCYX, truth_YX in zip(raw.members, raw.pictures_BTCYX, raw.truths_BYX, strict=True):
+    shape = raw.pictures_BTCYX.shape
+    x_BTCYX, seen_BTYX = torch.empty(shape), torch.empty((*shape[:2], *shape[3:]), dtype=torch.bool)
+    truth_BYX, when_BT = torch.empty(raw.truths_BYX.shape, dtype=torch.uint8), _middles(recipe, len(raw.members))
+    for place, member in enumerate(raw.members):
         rng = np.random.default_rng([recipe.training.seed, epoch, member])
-        picture, truth = augment(picture_TCYX, truth_YX, recipe.augmentation, rng)
-        pictures.append(picture)
-        truths.append(truth)
-        middles.append(shifted(recipe.card.used_middles, recipe.augmentation.shift, rng))
-    return batch_of(recipe, np.stack(pictures), np.stack(truths), np.stack(middles))
+        variation = draw(recipe.augmentation, shape[1:], rng)
+        show(raw.pictures_BTCYX[place], variation, recipe.card.normalisation, x_BTCYX[place], seen_BTYX[place])
+        truth_BYX[place] = torch.from_numpy(variation.turned(raw.truths_BYX[place]).copy())
+        when_BT[place] += variation.shift
+    return Batch((x_BTCYX, seen_BTYX, torch.from_numpy(when_BT)), truth_BYX)
 
 
-def batch_of(
-    recipe: Recipe, used_BTCYX: NDArray[np.generic], truth_BYX: NDArray[np.uint8], when_BT: NDArray[np.float32]
-) -> Batch:
-    """What a network is called with, from stored counts of the periods that it uses."""
-    seen_BTYX = torch.from_numpy((used_BTCYX != NO_DATA).any(axis=2))
-    shown = normalise(used_BTCYX, recipe.card.normalisation), seen_BTYX, torch.from_numpy(when_BT)
-    return Batch(shown, torch.from_numpy(truth_BYX))
+def as_they_are(recipe: Recipe, raw: Raw) -> Batch:
+    """Without variation; seen is where a period has data."""
+    seen_BTYX = torch.from_numpy((raw.pictures_BTCYX != NO_DATA).any(axis=2))
+    x_BTCYX = normalise(raw.pictures_BTCYX, recipe.card.normalisation)
+    when_BT = torch.from_numpy(_middles(recipe, len(raw.members)))
+    return Batch((x_BTCYX, seen_BTYX, when_BT), torch.from_numpy(raw.truths_BYX))
 
 
 def _middles(recipe: Recipe, patches: int) -> NDArray[np.float32]:

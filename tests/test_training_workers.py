@@ -13,7 +13,7 @@ from torch import nn
 
 from catalogs.root import Root
 from cluster.training import Team, alone
-from models.augmentation import Augmentation, augment, shifted
+from models.augmentation import Augmentation, augment, draw
 from models.batch_norm import share_statistics
 from pipelines.best_epoch import best_entry, is_over
 from pipelines.learner import make_learner, statistics_kept
@@ -171,4 +171,4 @@ def test_nothing_varied_when_nothing_is_asked_for() -> None:
     still = Augmentation(turn=False, gain=0, noise=0, drop=0)
     found, crop = augment(x, truth, still, rng)
     assert np.array_equal(found, x) and np.array_equal(crop, truth)
-    assert shifted((10.0, 20.0), 0.0, rng).tolist() == [10.0, 20.0]
+    assert draw(still, x.shape, rng).shift == 0

@@ -131,7 +131,7 @@ def test_training_runs_on_every_worker_and_survives_a_death(ray, tmp_path):
     again: list = []
     assert train_on_workers(ray, resume_after_kill, tmp_path, 1, 0, again.append) == 1, "nobody died"
     lost, resumed = again
-    assert "a worker was lost" in lost["say"] and resumed == {"resumed": True}
+    assert "all are started again" in lost["say"] and resumed == {"resumed": True}
 
 
 def fail_for_good(folder: Path, team: Team) -> None:
