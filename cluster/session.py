@@ -103,6 +103,7 @@ def _joined(address: str) -> dict[str, Any]:
 def _set_environment(private: bool) -> None:
     os.environ.setdefault("RAY_AUTH_MODE", "token")  # without it anyone who reaches a port runs code
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S", "3")  # workers that wait for one that failed
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if private:
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # every listener on loopback only

@@ -4,10 +4,11 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-RESTARTS = 3
+RESTARTS = 5
 """How often the workers are started again after one died; the loop resumes from its own checkpoint."""
 
 POLL_SECONDS = 0.3
@@ -24,21 +25,23 @@ class Team:
     """Send small values to the driver, which shows them."""
 
     def share(self, model: Any) -> Any:
-        """The model with gradients averaged over all workers."""
+        """The model with gradients averaged over all workers, and the first one's weights.
+
+        Gradients are summed in the order of the parameters, always: what DDP would choose to be faster by it chooses
+        after the first step, so that a resumed training would round otherwise than an undisturbed one.
+        """
         if self.size == 1:
-            return model.to(self.device)
+            return model
         from torch.nn.parallel import DistributedDataParallel
 
         pinned = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(model.to(self.device), device_ids=pinned)
+        return DistributedDataParallel(
+            model, device_ids=pinned, forward_sync_buffers=False, find_unused_parameters=True
+        )
 
-    def share_buffers(self, model: Any) -> None:
-        """Give every worker the first one's running statistics, which are those that will be kept."""
-        if self.size > 1:
-            import torch.distributed as dist
-
-            for buffer in model.buffers():
-                dist.broadcast(buffer, src=0)
+    def averages(self, model: Any, now: bool) -> AbstractContextManager[Any]:
+        """Around one of several passes: gradients are averaged in the last of them only."""
+        return nullcontext() if now or self.size == 1 else model.no_sync()
 
     def total(self, tensor: Any) -> Any:
         """The sum over workers, in place."""
@@ -48,41 +51,78 @@ class Team:
             dist.all_reduce(tensor)
         return tensor
 
+    def of_first(self, data: bytes | None) -> bytes | None:
+        """What the first worker has, on every one: files may change between one worker's reading and another's."""
+        if self.size == 1:
+            return data
+        import torch
+        import torch.distributed as dist
+
+        length = torch.tensor([-1 if data is None else len(data)], device=self.device)
+        dist.broadcast(length, src=0)
+        if length.item() < 0:
+            return None
+        own = torch.frombuffer(bytearray(data or b""), dtype=torch.uint8) if self.rank == 0 and data else None
+        held = torch.empty(int(length.item()), dtype=torch.uint8) if own is None else own
+        held = held.to(self.device)
+        dist.broadcast(held, src=0)
+        return bytes(held.cpu().numpy().tobytes())
+
 
 Loop = Callable[[Any, Team], None]
 
 
 def train_on_workers(
-    ray: Any, loop: Loop, settings: Any, workers: int, gpus: float, on_post: Callable[[Mapping[str, Any]], None]
-) -> None:
+    ray: Any,
+    loop: Loop,
+    settings: Any,
+    workers: int,
+    gpus: float,
+    on_post: Callable[[Mapping[str, Any]], None],
+    final: tuple[type[BaseException], ...] = (),
+) -> int:
     """Run `loop(settings, team)` on every worker until all return. Its plain twin is `loop(settings, alone())`.
 
-    The loop keeps its own checkpoints and continues from the last; an error it raises reaches the caller as it was.
+    The loop keeps its own checkpoints and continues from the last. Where a worker dies or an error may be its doing,
+    all are started again; errors of the types `final` would only come again. An error of the loop reaches the caller
+    as it was raised. Returns how often the workers were started again.
     """
-    from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig
+    from ray.train import ControllerError, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchTrainer
 
-    mailbox = ray.remote(_Mailbox).options(num_cpus=0).remote()
+    mailbox = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=_beside_us(ray)).remote()
     config = {"loop": loop, "settings": settings, "mailbox": mailbox}
     resources = {"CPU": 1, **({"GPU": gpus} if gpus else {})}
     scaling = ScalingConfig(num_workers=workers, use_gpu=gpus > 0, resources_per_worker=resources)
     with tempfile.TemporaryDirectory(prefix="furrow-train-") as folder, _delivery(ray, mailbox, on_post):
 
         def fit(attempt: int) -> None:
-            failures = FailureConfig(max_failures=RESTARTS)
-            run = RunConfig(storage_path=folder, name=f"run-{attempt}", failure_config=failures)
+            run = RunConfig(storage_path=folder, name=f"run-{attempt}")
             TorchTrainer(_work, train_loop_config=config, scaling_config=scaling, run_config=run).fit()
 
-        try:
-            for attempt in range(RESTARTS + 1):
-                try:
-                    _in_a_thread(lambda attempt=attempt: fit(attempt))  # type: ignore[misc]
-                    break
-                except ControllerError:  # Ray Train gives up at once when a worker dies while workers are starting
-                    if attempt == RESTARTS:
-                        raise
-        except Exception as error:
-            raise _own_error(error) from error
+        for attempt in range(RESTARTS + 1):
+            try:
+                _in_a_thread(lambda attempt=attempt: fit(attempt))  # type: ignore[misc]
+                return attempt
+            except TrainingFailedError as error:
+                own = _own_error(error, final)
+                if isinstance(own, final) or attempt == RESTARTS:
+                    raise own from error
+                what = "workers could not be started" if isinstance(error, ControllerError) else "a worker was lost"
+                on_post({"say": f"train: {what} ({_in_short(own)}); all are started again"})
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _beside_us(ray: Any) -> Any:
+    """On the driver's node, with which all is lost anyway; elsewhere it could be lost with a worker's node."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
+def _in_short(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"[:200]
 
 
 def _in_a_thread(work: Callable[[], Any]) -> None:
@@ -164,8 +204,15 @@ class _delivery:
             self.on_post(letter)
 
 
-def _own_error(error: BaseException) -> BaseException:
-    """The first error a worker raised, under Ray's wrappings; what that error itself came from stays beneath it."""
-    failures = getattr(error, "worker_failures", None) or {}
-    inner = next(iter(failures.values()), None) or getattr(error, "_base_exc", None) or getattr(error, "cause", None)
-    return _own_error(inner) if isinstance(inner, BaseException) and inner is not error else error
+def _own_error(error: BaseException, sought: tuple[type[BaseException], ...] = ()) -> BaseException:
+    """What a worker raised, under Ray's wrappings; what that error itself came from stays beneath it.
+
+    When one worker raises, others fail with it as their messages get no answer: of several errors one of the types
+    `sought` is the cause, else the first.
+    """
+    failures = [_own_error(failure, sought) for failure in (getattr(error, "worker_failures", None) or {}).values()]
+    if failures:
+        return next((failure for failure in failures if isinstance(failure, sought)), failures[0])
+    inner = getattr(error, "_base_exc", None) or getattr(error, "controller_failure", None)
+    inner = inner or getattr(error, "cause", None)
+    return _own_error(inner, sought) if isinstance(inner, BaseException) and inner is not error else error

@@ -1,8 +1,10 @@
 """The networks and forests by name: what a card's `architecture` means."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from models.batch_loss import BatchLoss, SegmentationLoss
 from models.card import Card
 from models.depthcropseg import DepthCropSeg, DepthCropSegSettings
 from models.depthseg import DepthSeg, DepthSegSettings
@@ -19,10 +21,14 @@ from models.vista_settings import VistaSettings
 
 @dataclass(frozen=True)
 class Architecture:
-    """The settings that a card holds, and the network that they build."""
+    """The settings that a card holds, the network that they build, and what training makes small.
+
+    `loss` is called with LossSettings and the weights of the classes, and gives a BatchLoss.
+    """
 
     settings: type[Any]
     network: type[Any]
+    loss: Callable[..., BatchLoss] = SegmentationLoss
 
 
 NETWORKS: dict[str, Architecture] = {

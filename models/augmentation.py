@@ -1,25 +1,29 @@
-"""Patches as they might also have been: turned, brighter or darker, clouded, earlier or later in the year."""
+"""Patches as they might also have been: turned, mirrored, brighter, hazier, cloudier, or in another year."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from models.errors import Misfit
 from models.normalisation import NO_DATA
 
-KNOTS = 5  # of the spline that warps magnitudes, spread evenly over the periods
-
 Array = NDArray[Any]
+Floats = NDArray[np.float32]
+
+DARKEST = 1
+"""Stored units; what has data never becomes no data."""
+
+KNOTS = 5
+"""Of the curve by which `warp` bends a season's reflectance."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """How much to vary. Every amount can be 0.
 
-    The last three are off by default. Published are a shift of 60 days (TimeMatch, arXiv 2111.02682), 0.2 to 0.4 of the
+    The last four are off by default. Published are a shift of 60 days (TimeMatch, arXiv 2111.02682), 0.2 to 0.4 of the
     periods lost (Exchanger, arXiv 2305.02086), and a warp of 0.1 with chance 0.25 (CropNet, arXiv 2509.03497).
     """
 
@@ -27,9 +31,9 @@ class Augmentation:
     gain: float = 0.03  # each band is multiplied by 1 +- this: calibration, illumination
     noise: float = 20.0  # reflectance x 10000; one offset for each period and band: haze left by the correction
     drop: float = 0.1  # chance that one period of a series has no data
-    shift: float = 0.0  # all periods at most this much earlier or later, in the units of `when`: days, degree-days
+    shift: float = 0.0  # days or degree-days; the whole season comes up to this much earlier or later
     lose: tuple[float, float] = (0.0, 0.0)  # the share of periods that have no data lies between these
-    warp: float = 0.0  # deviation of the factors at the knots of a smooth curve over the season
+    warp: float = 0.0  # spread of the knots of a smooth factor over the season: plants that grow thinner or denser
     warp_chance: float = 0.25
 
     def __post_init__(self) -> None:
@@ -41,76 +45,75 @@ class Augmentation:
             raise Misfit(f"{self}", why, "Write e.g. 0.1, 0.25 and 0.2, 0.4.")
 
 
+@dataclass(frozen=True, eq=False)
+class Variation:
+    """What chance has decided for one patch."""
+
+    quarters: int
+    mirrored: bool
+    gain_TC: Floats
+    offset_TC: Floats
+    lost: frozenset[int]
+    """Periods without data."""
+    shift: float
+
+    def turned(self, x: Array) -> Array:
+        """A view; its last two axes are Y and X."""
+        x = np.rot90(x, self.quarters, axes=(-2, -1))
+        return x[..., ::-1] if self.mirrored else x
+
+
+def draw(settings: Augmentation, shape_TCYX: tuple[int, ...], rng: np.random.Generator) -> Variation:
+    """The same generator state gives the same variation."""
+    periods, bands, height, width = shape_TCYX
+    quarters, mirrored = _turn(height == width, rng) if settings.turn else (0, False)
+    gain_TC = np.ones((periods, 1), np.float32) * rng.uniform(1 - settings.gain, 1 + settings.gain, bands)
+    offset_TC = settings.noise * rng.standard_normal((periods, bands))
+    if settings.warp and rng.random() < settings.warp_chance:
+        gain_TC = gain_TC * season_factor(periods, settings.warp, rng)[:, None]
+    return Variation(
+        quarters=quarters,
+        mirrored=mirrored,
+        gain_TC=gain_TC.astype(np.float32),
+        offset_TC=offset_TC.astype(np.float32),
+        lost=_lost(periods, settings, rng),
+        shift=float(rng.uniform(-settings.shift, settings.shift)),
+    )
+
+
 def augment(
     x_TCYX: NDArray[np.uint16], truth_YX: NDArray[np.uint8], settings: Augmentation, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """One variation of a patch and its labels, in stored units; the same generator state gives the same patch.
+) -> tuple[Floats, NDArray[np.uint8]]:
+    """One variation of a patch and its labels, in stored units; no data stays exactly no data."""
+    variation = draw(settings, x_TCYX.shape, rng)
+    x = np.array(variation.turned(x_TCYX), dtype=np.float32, order="C")
+    empty = x == NO_DATA
+    x = np.maximum(x * variation.gain_TC[..., None, None] + variation.offset_TC[..., None, None], np.float32(DARKEST))
+    x[empty] = NO_DATA
+    x[list(variation.lost)] = NO_DATA
+    return x, np.ascontiguousarray(variation.turned(truth_YX))
 
-    Dates are varied by `shifted`.
-    """
-    if settings.turn:
-        x_TCYX, truth_YX = turned(x_TCYX, truth_YX, rng)
-    x = dropped(jittered(x_TCYX, settings, rng), settings.drop, rng)
-    if settings.warp:
-        x = warped(x, settings.warp, settings.warp_chance, rng)
+
+def _lost(periods: int, settings: Augmentation, rng: np.random.Generator) -> frozenset[int]:
+    """One by chance, or a share of them, and never all."""
+    drops, one = rng.random() < settings.drop, int(rng.integers(periods))
+    found = {one} if drops else set()
     if settings.lose[1]:
-        x = thinned(x, settings.lose, rng)
-    return x, np.ascontiguousarray(truth_YX)
+        found |= set(rng.permutation(periods)[: round(periods * rng.uniform(*settings.lose))].tolist())
+    return frozenset(sorted(found)[: periods - 1])
 
 
-def shifted(when_T: Array, settings: Augmentation, rng: np.random.Generator) -> NDArray[np.float32]:
-    """The middles of the periods, all moved by the same, as if the year had been early or late.
+def season_factor(periods: int, spread: float, rng: np.random.Generator) -> Floats:
+    """A smooth factor over the season through KNOTS values about 1 (CropNet's magnitude warp); never below 0.1."""
+    from scipy.interpolate import CubicSpline
 
-    Degree-days are moved in degree-days: 60 days of a growing season are some 800 of them.
-    """
-    when = np.asarray(when_T, dtype=np.float32)
-    return when + np.float32(rng.uniform(-settings.shift, settings.shift)) if settings.shift else when
+    knots = rng.normal(1, spread, KNOTS)
+    curve = CubicSpline(np.linspace(0, 1, KNOTS), knots)(np.linspace(0, 1, periods) if periods > 1 else np.array([0.5]))
+    factor: Floats = np.maximum(curve, 0.1).astype(np.float32)
+    return factor
 
 
-def turned(x: Array, truth: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+def _turn(square: bool, rng: np.random.Generator) -> tuple[int, bool]:
     """One of the eight symmetries of a square, or of the four that keep an oblong patch's shape."""
-    square = x.shape[-2] == x.shape[-1]
     quarters = int(rng.integers(4)) if square else 2 * int(rng.integers(2))
-    x, truth = np.rot90(x, quarters, axes=(-2, -1)), np.rot90(truth, quarters, axes=(-2, -1))
-    return (x[..., ::-1], truth[..., ::-1]) if rng.integers(2) else (x, truth)
-
-
-def jittered(x_TCYX: Array, settings: Augmentation, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Gain by band, offset by period and band; no data stays exactly no data, and data never becomes it."""
-    periods, bands = x_TCYX.shape[:2]
-    gain = rng.uniform(1 - settings.gain, 1 + settings.gain, (1, bands, 1, 1)).astype(np.float32)
-    offset = (settings.noise * rng.standard_normal((periods, bands, 1, 1))).astype(np.float32)
-    return _with_data(np.ascontiguousarray(x_TCYX, dtype=np.float32), gain, offset)
-
-
-def dropped(x_TCYX: NDArray[np.float32], chance: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Take one period away, never the only one."""
-    periods = len(x_TCYX)
-    lost, period = rng.random() < chance, int(rng.integers(periods))
-    return _without(x_TCYX, np.array([period])) if periods > 1 and lost else x_TCYX
-
-
-def thinned(x_TCYX: NDArray[np.float32], share: tuple[float, float], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Take a share of the periods away, never all."""
-    periods = len(x_TCYX)
-    count = min(round(periods * rng.uniform(*share)), periods - 1)
-    return _without(x_TCYX, rng.permutation(periods)[:count])
-
-
-def warped(x_TCYX: NDArray[np.float32], amount: float, chance: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Brighter and darker in the course of the season, the same in all bands: a smooth curve around 1."""
-    warps, factors = rng.random() < chance, rng.normal(1, amount, KNOTS)
-    if not warps:
-        return x_TCYX
-    curve = CubicSpline(np.linspace(0, 1, KNOTS), factors)(np.linspace(0, 1, len(x_TCYX)))
-    return _with_data(x_TCYX, np.maximum(curve, 0).astype(np.float32)[:, None, None, None], np.float32(0))
-
-
-def _with_data(x: NDArray[np.float32], gain: Array, offset: Array | np.float32) -> NDArray[np.float32]:
-    return np.where(x == NO_DATA, np.float32(NO_DATA), np.maximum(x * gain + offset, np.float32(1)))
-
-
-def _without(x_TCYX: NDArray[np.float32], periods: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-    x_TCYX = x_TCYX.copy()
-    x_TCYX[periods] = NO_DATA
-    return x_TCYX
+    return quarters, bool(rng.integers(2))

@@ -30,22 +30,39 @@ def segmentation_loss(
 
 def cross_entropy(logits_BKYX: Tensor, truth_BYX: Tensor, weights_K: Tensor | None = None) -> Tensor:
     """PyTorch's weighted mean, sum of w * -log p over sum of w, but 0 instead of NaN for no labelled pixel."""
+    total, weight = entropy_sums(logits_BKYX, truth_BYX, weights_K)
+    return total / weight.clamp(min=TINY)
+
+
+def entropy_sums(
+    logits_BKYX: Tensor, truth_BYX: Tensor, weights_K: Tensor | None = None, gamma: float = 0.0, smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """The two sums of the mean above. `gamma` > 0 makes it focal: (1 - p)^gamma less of pixels that are known well.
+
+    `smoothing` takes that part of each label and gives it to all classes evenly.
+    """
     logits, truth = logits_BKYX.float(), truth_BYX.long()
     weights = torch.ones(logits.shape[1], device=logits.device) if weights_K is None else weights_K.float()
-    total = functional.cross_entropy(logits, truth, weights, ignore_index=IGNORE, reduction="sum")
     labelled = truth != IGNORE
-    weight = torch.where(labelled, weights[torch.where(labelled, truth, 0)], 0.0).sum()
-    return total / weight.clamp(min=TINY)
+    weight_BYX = torch.where(labelled, weights[torch.where(labelled, truth, 0)], 0.0)
+    if not gamma:
+        total = functional.cross_entropy(
+            logits, truth, weights, ignore_index=IGNORE, reduction="sum", label_smoothing=smoothing
+        )
+        return total, weight_BYX.sum()
+    entropy_BYX = functional.cross_entropy(logits, truth, ignore_index=IGNORE, reduction="none")
+    focus_BYX = (1 - (-entropy_BYX).exp()).clamp(min=TINY) ** gamma  # the slope at 0 of a power below 1 is infinite
+    if smoothing:
+        entropy_BYX = functional.cross_entropy(
+            logits, truth, ignore_index=IGNORE, reduction="none", label_smoothing=smoothing
+        )
+    return (weight_BYX * focus_BYX * entropy_BYX).sum(), weight_BYX.sum()
 
 
 def focal_loss(logits_BKYX: Tensor, truth_BYX: Tensor, gamma: float = 2.0) -> Tensor:
     """Mean of (1 - p)^gamma * -log p of the true class (Lin et al. 2017): what is known already counts little."""
-    truth = truth_BYX.long()
-    labelled = truth != IGNORE
-    log_p_BKYX = logits_BKYX.float().log_softmax(dim=1)
-    log_p = log_p_BKYX.gather(1, torch.where(labelled, truth, 0)[:, None])[:, 0]
-    loss = -((1 - log_p.exp()).clamp(min=TINY) ** gamma) * log_p
-    return torch.where(labelled, loss, 0.0).sum() / labelled.sum().clamp(min=1)
+    total, labelled = entropy_sums(logits_BKYX, truth_BYX, gamma=gamma)
+    return total / labelled.clamp(min=1)
 
 
 def class_weights(
@@ -64,6 +81,10 @@ def class_weights(
     return torch.from_numpy(np.clip(weights, 0.2, 5.0)).float()
 
 
+def even(n: NDArray[np.float64], beta: float = 0.0) -> NDArray[np.float64]:
+    return np.ones_like(n)
+
+
 def inverse_sqrt(n: NDArray[np.float64], beta: float = 0.0) -> NDArray[np.float64]:
     return 1 / np.sqrt(np.maximum(n, 1))
 
@@ -74,7 +95,7 @@ def effective_number(n: NDArray[np.float64], beta: float = 0.99999) -> NDArray[n
     return weights
 
 
-RULES = {"inverse_sqrt": inverse_sqrt, "effective_number": effective_number}
+RULES = {"even": even, "inverse_sqrt": inverse_sqrt, "effective_number": effective_number}
 
 
 def _known(rule: str) -> str:

@@ -57,6 +57,11 @@ class NetworkSettings:
         """The context to read around a window, in pixels: a multiple of the stride."""
 
     @property
+    def finest(self) -> int:
+        """Channels that it holds of each pixel at full size, about: what memory is reckoned with."""
+        return 64
+
+    @property
     def is_seamless(self) -> bool:
         """Whether a pixel's answer, on windows that keep stride and halo, is the same bits in every window."""
         return True

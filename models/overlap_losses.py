@@ -14,16 +14,26 @@ TINY = 1e-12  # keeps 0 / 0 at 0, far below any sum of probabilities
 
 def dice_loss(logits_BKYX: Tensor, truth_BYX: Tensor, eps: float = 1.0, background: bool = True) -> Tensor:
     """1 - (2 sum(p g) + eps) / (sum(p) + sum(g) + eps), sums over batch and space, mean over classes in the truth."""
+    return dice_of(dice_sums(logits_BKYX, truth_BYX), eps, background)
+
+
+def dice_sums(logits_BKYX: Tensor, truth_BYX: Tensor) -> Tensor:
+    """(3, K): what Dice is a function of, and what adds up over the parts of a batch."""
     soft = _overlap(logits_BKYX, truth_BYX)
-    loss_K = 1 - (2 * soft.both_K + eps) / (soft.p_K + soft.g_K + eps).clamp(min=TINY)
-    return soft.mean_over_present(loss_K, background)
+    return torch.stack([soft.both_K, soft.p_K, soft.g_K])
+
+
+def dice_of(sums_3K: Tensor, eps: float = 1.0, background: bool = True) -> Tensor:
+    both_K, p_K, g_K = sums_3K
+    loss_K = 1 - (2 * both_K + eps) / (p_K + g_K + eps).clamp(min=TINY)
+    return _mean_over_present(loss_K, g_K, background)
 
 
 def squared_dice_loss(logits_BKYX: Tensor, truth_BYX: Tensor, eps: float = 1.0, background: bool = True) -> Tensor:
     """Milletari's V-Net variant: sums of squares, sum(p^2) + sum(g^2), below the line; no other number than Dice's."""
     soft = _overlap(logits_BKYX, truth_BYX)
     loss_K = 1 - (2 * soft.both_K + eps) / (soft.p_squared_K + soft.g_K + eps).clamp(min=TINY)
-    return soft.mean_over_present(loss_K, background)
+    return _mean_over_present(loss_K, soft.g_K, background)
 
 
 def tversky_loss(
@@ -39,7 +49,7 @@ def tversky_loss(
     soft = _overlap(logits_BKYX, truth_BYX)
     wrong_K = false_positives * (soft.p_K - soft.both_K) + false_negatives * (soft.g_K - soft.both_K)
     loss_K = 1 - (soft.both_K + eps) / (soft.both_K + wrong_K + eps).clamp(min=TINY)
-    return soft.mean_over_present(loss_K, background)
+    return _mean_over_present(loss_K, soft.g_K, background)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +61,13 @@ class _Overlap:
     g_K: Tensor
     both_K: Tensor
 
-    def mean_over_present(self, loss_K: Tensor, background: bool) -> Tensor:
-        """0 with a graph where no class is in the truth."""
-        present_K = (self.g_K > 0).float()
-        if not background:
-            present_K[BACKGROUND] = 0.0
-        return (loss_K * present_K).sum() / present_K.sum().clamp(min=1.0)
+
+def _mean_over_present(loss_K: Tensor, g_K: Tensor, background: bool) -> Tensor:
+    """0 with a graph where no class is in the truth."""
+    present_K = (g_K > 0).float()
+    if not background:
+        present_K[BACKGROUND] = 0.0
+    return (loss_K * present_K).sum() / present_K.sum().clamp(min=1.0)
 
 
 def _overlap(logits_BKYX: Tensor, truth_BYX: Tensor) -> _Overlap:

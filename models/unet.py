@@ -27,7 +27,7 @@ class UNetSettings(NetworkSettings):
 
     kind = "U-Net"
 
-    widths: tuple[int, ...] = (32, 64, 128, 256, 512)
+    widths: tuple[int, ...] = (32, 64, 128, 256)
     norm: str = "batch"
 
     def __post_init__(self) -> None:
@@ -49,6 +49,10 @@ class UNetSettings(NetworkSettings):
     def halo(self) -> int:
         """The receptive radius, rounded up to keep windows aligned."""
         return -(-self.receptive_radius // self.stride) * self.stride
+
+    @property
+    def finest(self) -> int:
+        return self.widths[0]
 
     @property
     def is_seamless(self) -> bool:

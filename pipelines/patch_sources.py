@@ -32,6 +32,8 @@ class Source:
     """Of its own patches, or of another project's those that may be learned from here."""
     first: int
     patches: int
+    whole: pd.DataFrame
+    """All of its patches."""
 
     @cached_property
     def store(self) -> Store:
@@ -47,6 +49,11 @@ class Source:
 
     def numbers(self, split: str) -> tuple[int, ...]:
         rows = self.index[self.index["split"] == split]
+        return tuple(int(number) + self.first for number in rows["patch"])
+
+    def held_out(self, named: str) -> tuple[int, ...]:
+        """Patches of a country or year that nothing is learned from."""
+        rows = self.whole[(self.whole["country"] == named) | (self.whole["year"].astype(str) == named)]
         return tuple(int(number) + self.first for number in rows["patch"])
 
     def class_pixels(self, names: tuple[str, ...]) -> np.ndarray:
@@ -70,7 +77,7 @@ def patch_sources(plan: Plan) -> list[Source]:
     for other in others:
         _check_fits(own, other)
     sources = [own, *(_elsewhere(own, other, plan.project.patches.held_out) for other in others)]
-    for split in (TRAIN, VALIDATION):
+    for split in (TRAIN, VALIDATION) if plan.project.training.stop_on == VALIDATION else (TRAIN,):
         if not any(source.numbers(split) for source in sources):
             raise BadInput(
                 f"patches of {plan.project.region.name}",
@@ -78,6 +85,17 @@ def patch_sources(plan: Plan) -> list[Source]:
                 "Name other projects in [training] also, or take country and year out of [patches] held_out.",
             )
     return sources
+
+
+def watched_patches(sources: list[Source], stop_on: str) -> tuple[int, ...]:
+    """Those that choose the best epoch: of the validation blocks, or of a country or year that is held out."""
+    if stop_on == VALIDATION:
+        return tuple(number for source in sources for number in source.numbers(VALIDATION))
+    members = tuple(number for source in sources for number in source.held_out(stop_on))
+    if not members:
+        why = "neither this project nor one of [training] also has a patch of it."
+        raise BadInput(f'[training] stop_on = "{stop_on}"', why, "Name a project of it in [training] also.")
+    return members
 
 
 def normalisation_of(sources: list[Source]) -> Normalisation:
@@ -97,7 +115,7 @@ def _source(root: Root, first: int) -> Source:
     index = read_index(root)
     if lacking := store.missing(patch_shards(len(index))):
         raise Unfinished(f"{root.path(patch_store.NAME)} lacks {len(lacking)} shards; give `furrow patch` there again")
-    return Source(root, index, first, len(index))
+    return Source(root, index, first, len(index), index)
 
 
 def _check_fits(own: Source, other: Source) -> None:
@@ -126,4 +144,4 @@ def _elsewhere(own: Source, other: Source, held_out: tuple[str, ...]) -> Source:
     barred |= index["country"].isin(held_out) | index["year"].astype(str).isin(held_out)
     if own.numbers(VALIDATION):
         barred |= index["split"] == VALIDATION
-    return Source(other.root, index[~barred], other.first, other.patches)
+    return Source(other.root, index[~barred], other.first, other.patches, index)

@@ -24,10 +24,11 @@ from catalogs.root import Root
 from catalogs.scenes import SceneList
 from catalogs.taxonomy import TABLES, Taxonomy, read_taxonomy, ten_crops
 from catalogs.temperatures import accumulated, read_temperatures, thermal_middles, thermal_periods
+from pipelines.model_settings import network_settings
 from pipelines.project import Project
 
 if TYPE_CHECKING:
-    from models.unet import UNetSettings
+    from models.network import NetworkSettings
 
 MAP_WINDOW = 512
 """Pixels of the side of what a network sees at once, without its halo: half as many again are seen with it."""
@@ -168,12 +169,10 @@ class Plan:
         }
 
     @property
-    def model(self) -> "UNetSettings":
-        from models.unet import UNetSettings  # here, since workers that only read must not load torch
-
-        settings = self.project.model
-        periods = len(self.periods) if settings.dates == "all" else 1
-        return UNetSettings(bands=len(BANDS), periods=periods, widths=settings.widths, norm=settings.norm)
+    def model(self) -> "NetworkSettings":
+        """Loads torch, which workers that only read must not."""
+        periods = len(self.periods) if self.project.model.dates == "all" else 1
+        return network_settings(self.project, len(BANDS), periods, len(self.taxonomy.names))
 
     def printable(self, scenes: SceneList) -> dict[str, Any]:
         """What `furrow plan` shows: sizes that follow from the plan, raw and for each worker."""
@@ -221,7 +220,7 @@ class Plan:
         context = self.model.halo
         tile = (self.grid.side + 2 * context) ** 2 * 2 * len(BANDS) * len(self.periods)
         window = (min(self.grid.side, MAP_WINDOW) + 2 * context) ** 2
-        return MAPPER_BYTES + 2 * tile + window * 4 * (self.model.bands * self.model.periods + 8 * self.model.widths[0])
+        return MAPPER_BYTES + 2 * tile + window * 4 * (self.model.bands * self.model.periods + 8 * self.model.finest)
 
     def check_memory(self, worker_bytes: int) -> None:
         """Refuse before the start what cannot fit this machine, where it is this one that works."""

@@ -41,6 +41,7 @@ ABOUT: Mapping[str, tuple[str, str]] = {
 def run(plan: Plan, progress: Progress) -> dict[str, Any]:
     """All of them; the result is the last one's."""
     result: dict[str, Any] = {}
+    plan.model  # noqa: B018  (what is wrong with [model] is told before hours of reading, not after)
     for verbs in (PREPARING, LEARNING):
         with kept():
             for name in verbs:

@@ -22,7 +22,7 @@ from pipelines.checkpoints import card_in, read_checkpoint
 from pipelines.held_out import held_out_patches, scored_pixels
 from pipelines.map import mapping_of, predict_tile
 from pipelines.plan import Plan
-from pipelines.project.settings import SINGLE_DATE
+from pipelines.project.learning import SINGLE_DATE
 from pipelines.stored import SCORES, check_whole, identity_of
 
 

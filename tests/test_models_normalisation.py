@@ -6,9 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.augmentation import Augmentation, augment, dropped
+from models.augmentation import Augmentation, augment, draw
 from models.errors import Misfit
 from models.normalisation import Normalisation, estimate_normalisation, moments, normalise
+from models.showing import show
 
 STILL = Augmentation(turn=False, gain=0.0, noise=0.0, drop=0.0)
 
@@ -103,9 +104,6 @@ def test_one_period_is_lost_but_never_the_only_one() -> None:
     settings = Augmentation(turn=False, gain=0.0, noise=0.0, drop=1.0)
     found, _ = augment(x, truth, settings, np.random.default_rng(0))
     assert sorted(found.sum(axis=(1, 2, 3)).tolist()) == [0.0, 32_000.0, 32_000.0]
-    given = x.astype(np.float32)
-    assert not dropped(given, 1.0, np.random.default_rng(0)).all()
-    assert given.all()
     alone, _ = augment(x[:1], truth, settings, np.random.default_rng(0))
     assert alone.all()
 
@@ -125,3 +123,24 @@ def test_same_seed_same_patch() -> None:
     first, second, other = (augment(x, truth, Augmentation(), np.random.default_rng(seed))[0] for seed in (5, 5, 6))
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, other)
+
+
+@given(st.integers(0, 300), st.booleans(), st.booleans())
+def test_what_is_shown_is_the_normalised_variation(seed: int, square: bool, gaps: bool) -> None:
+    """The way that training takes, against the plain one; also of pixels that are bright, dark or without data."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(1, 20_000, (3, 2, 8, 8 if square else 6)).astype(np.uint16)
+    if gaps:
+        x[:, :, :3] = 0
+        x[0, 0, 4] = 0
+    truth = rng.integers(0, 5, x.shape[-2:]).astype(np.uint8)
+    settings = Augmentation(gain=0.3, noise=900.0, drop=0.5, warp=0.2)
+    normalisation = Normalisation((3000.0, 900.0), (1500.0, 400.0))
+    varied, turned = augment(x, truth, settings, np.random.default_rng(seed))
+    variation = draw(settings, x.shape, np.random.default_rng(seed))
+    out, seen = torch.full(x.shape, float("nan")), torch.ones((3, *x.shape[-2:]), dtype=torch.bool)
+    show(x, variation, normalisation, out, seen)
+    torch.testing.assert_close(out, normalise(varied, normalisation), rtol=1e-5, atol=1e-5)
+    assert torch.equal(out == 0, normalise(varied, normalisation) == 0) or (varied != 0).all()
+    np.testing.assert_array_equal(seen.numpy(), (varied != 0).any(axis=1))
+    np.testing.assert_array_equal(variation.turned(truth), turned)

@@ -44,7 +44,7 @@ def test_parameter_count(norm: str, widths: tuple[int, ...], count: int) -> None
 
 
 def test_reach_of_the_usual_shapes() -> None:
-    four_levels, four_resolutions = UNetSettings(), UNetSettings(widths=(32, 64, 128, 256))
+    four_levels, four_resolutions = UNetSettings(widths=(32, 64, 128, 256, 512)), UNetSettings()
     assert (four_levels.stride, four_levels.receptive_radius, four_levels.halo) == (16, 107, 112)
     assert (four_resolutions.stride, four_resolutions.receptive_radius, four_resolutions.halo) == (8, 51, 56)
 

@@ -36,7 +36,7 @@ from pipelines.patch_reading import STORE
 from pipelines.patch_selection import select
 from pipelines.plan import Plan, make_plan
 from pipelines.project import parse_project
-from pipelines.train import make_recipes
+from pipelines.recipes import make_recipes
 
 FILTERS = "min_clear = 0.3\nmin_labelled = 0.3"
 KEYS = ("patches.parquet", "patches/choice.json", "patches/shared_parcels.parquet", "patches/report.json")

@@ -164,6 +164,8 @@ def test_the_example_of_every_key_is_right(name: str) -> None:
         changes["imagery.provider"] = "local"
     if name in ("imagery.temperatures", "imagery.degree_days"):
         changes |= {"imagery.time": "thermal", "imagery.periods": 24, "imagery.temperatures": "temperatures.csv"}
+    if name == "training.stop_on":
+        changes["patches.held_out"] = ["BE_VLG"]
     if name == "labels.classes":
         changes["labels.crosswalk"] = "crosswalk.csv"
     parse_project(changed(template(), changes), HERE)

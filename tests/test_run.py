@@ -109,7 +109,7 @@ def test_killed_in_every_stage_and_started_again_the_map_is_the_same_to_the_last
     moments = {
         "ingest": lambda: commits("cube.zarr") >= 5,
         "label": lambda: commits("labels.zarr") >= 1,
-        "train": lambda: (root / "checkpoints/season/training-state.safetensors").exists(),
+        "train": lambda: (root / "checkpoints/season/training-state-0.safetensors").exists(),
         "map": lambda: commits("map.zarr") >= 1,
     }
     for stage, ready in moments.items():
@@ -132,7 +132,7 @@ def interrupt_when(process: subprocess.Popen[str], ready: Callable[[], bool], nu
 
 def test_ctrl_c_and_sigterm_stop_cleanly_and_say_how_to_go_on(finished, project_file, tmp_path):
     path, root = project_file(), tmp_path / "root"
-    ledger, state = root / "ledger/cube.zarr/done", root / "checkpoints/season/training-state.safetensors"
+    ledger, state = root / "ledger/cube.zarr/done", root / "checkpoints/season/training-state-0.safetensors"
     moments = [
         (signal.SIGINT, lambda: ledger.exists() and bool(list(ledger.iterdir()))),
         (signal.SIGINT, state.exists),

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 from cluster.actors import Slots, each_on_actors
 from cluster.items import item_workers
@@ -128,5 +129,21 @@ def test_training_runs_on_every_worker_and_survives_a_death(ray, tmp_path):
     train_on_workers(ray, post_twice, "s", 2, 0, posts.append)
     assert sorted(post["rank"] for post in posts) == [0, 1] and {post["size"] for post in posts} == {2}
     again: list = []
-    train_on_workers(ray, resume_after_kill, tmp_path, 1, 0, again.append)
-    assert again == [{"resumed": True}]
+    assert train_on_workers(ray, resume_after_kill, tmp_path, 1, 0, again.append) == 1, "nobody died"
+    lost, resumed = again
+    assert "all are started again" in lost["say"] and resumed == {"resumed": True}
+
+
+def fail_for_good(folder: Path, team: Team) -> None:
+    """Raises on one worker, while the others wait for it for ever."""
+    with (folder / f"tried-{team.rank}").open("a") as file:
+        file.write("x")
+    if team.rank == 1:
+        raise OverflowError("too large")
+    team.total(torch.zeros(1))
+
+
+def test_an_error_that_would_come_again_is_raised_as_it_was_and_at_once(ray, tmp_path):
+    with pytest.raises(OverflowError, match="too large"):
+        train_on_workers(ray, fail_for_good, tmp_path, 2, 0, print, final=(OverflowError,))
+    assert (tmp_path / "tried-1").read_text() == "x"

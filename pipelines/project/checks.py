@@ -1,5 +1,6 @@
 """Checks of single values of a project file that need more than a type and a range."""
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ CRS = re.compile(r"[A-Z_]+:[0-9A-Z_.]+")
 CRS_EXAMPLES = "'EPSG:3035' (all of Europe), 'EPSG:32633' (UTM zone 33 north), 'EPSG:31287' (Austria)"
 S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?")
 CLUSTER = re.compile(r"(auto|(ray://)?([\w.-]+|\[[0-9a-f:.]+\]):\d{1,5})?")
+SETTINGS_EXAMPLE = "Write for example: settings = {widths = [16, 32, 64, 128]}."
 WEB_MERCATOR = {"EPSG:3857", "EPSG:900913", "ESRI:102100", "ESRI:102113"}
 
 
@@ -150,13 +152,17 @@ def degrees(box: tuple[float, float, float, float]) -> tuple[float, float, float
     return box
 
 
-def growing(widths: tuple[int, ...]) -> tuple[int, ...]:
-    """Channels from the finest level to the coarsest; multiples of eight fill the vector units and the norm groups."""
-    example = "Write for example: widths = [16, 32, 64, 128]."
-    if not all(0 < width <= 2048 for width in widths):
-        raise refuse("has a number that is not between 8 and 2048.", example)
-    if any(width % 8 for width in widths):
-        raise refuse("has a number that is not a multiple of 8.", example)
-    if any(coarse <= fine for fine, coarse in zip(widths, widths[1:], strict=False)):
-        raise refuse("does not grow from level to level.", example)
-    return widths
+def plain_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """What a card can hold: plain values and lists of them. Which there may be is known to the architecture."""
+    for name, value in settings.items():
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
+            raise refuse(f"has a key {shown(name)}, which no architecture has.", SETTINGS_EXAMPLE)
+        if not all(_plain(item) for item in (value if isinstance(value, list) else [value])):
+            raise refuse(f"{name} is no number, text, true or false, nor a list of them.", SETTINGS_EXAMPLE)
+    return settings
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, bool | str) or (isinstance(value, int) and abs(value) < 2**53)

@@ -33,6 +33,7 @@ WHY = {  # by pydantic's names of errors
     "bool_type": "must be true or false, without quotes.",
     "date_type": "must be a date without quotes and without a time.",
     "tuple_type": "must be a list in square brackets.",
+    "dict_type": "must be a table in curly brackets.",
     "too_long": "has more than {max_length} items.",
     "too_short": "has fewer than {min_length} items.",
     "greater_than": "must be more than {gt}.",
@@ -82,6 +83,8 @@ def written(value: object) -> str:
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, list | tuple):
         return f"[{', '.join(written(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name} = {written(item)}' for name, item in value.items())}}}"
     return value.isoformat() if isinstance(value, date) else str(value)
 
 

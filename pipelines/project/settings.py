@@ -10,13 +10,11 @@ import pipelines.project.checks as checks
 from pipelines.project.errors import refuse
 from pipelines.project.imagery import Imagery
 from pipelines.project.labels import Labels, Patches
-from pipelines.project.tables import Name, Seed, Table, Text, key
+from pipelines.project.learning import SINGLE_DATE, VALIDATION, Augmentation, Loss, Model, Training
+from pipelines.project.tables import Name, Table, Text, key
 
 MOST_DAYS = 400
 """The longest season: a year and a month to see a winter crop from sowing to harvest."""
-
-SINGLE_DATE = "single-date"
-"""The checkpoint of the network that is trained for comparison."""
 
 
 class Region(Table):
@@ -67,35 +65,6 @@ class Season(Table):
         return (self.end - self.start).days + 1
 
 
-class Model(Table):
-    architecture: Literal["unet"] = key("The network.", "unet", "", "unet")
-    widths: Annotated[tuple[int, ...], AfterValidator(checks.growing)] = key(
-        "Channels of its levels, fine to coarse: four or five growing multiples of 8, up to 2048.",
-        [16, 32, 64, 128], "channels", (32, 64, 128, 256), strict=False, min_length=4, max_length=5)  # fmt: skip
-    norm: Literal["batch", "group"] = key(
-        "How layers are normalised: `batch` (fixed when mapping, so tiles show no seams) or `group` (as in the paper).",
-        "batch", "", "batch")  # fmt: skip
-    dates: Literal["all", "best"] = key(
-        "What it sees: `all` periods of the season, or the single `best` one.", "all", "", "all")  # fmt: skip
-    name: Name = key("The name of the checkpoint that training writes.", "season", "", "season")
-
-
-class Training(Table):
-    epochs: int = key("Times that training goes through the patches.", 50, "epochs", 50, ge=1, le=10000)
-    batch: int = key("Patches a step, shared out evenly among the workers.", 16, "patches", 16, ge=1, le=4096)
-    learning_rate: float = key("The highest step size of AdamW.", 0.001, "", 0.001, gt=0, le=1)
-    weight_decay: float = key("The weight decay of AdamW.", 0.01, "", 0.01, ge=0, le=1)
-    dice_weight: float = key("Weight of the Dice loss beside the cross-entropy.", 1.0, "", 1.0, ge=0, le=100)
-    workers: int = key("Processes that train together.", 1, "processes", 1, ge=1, le=1024)
-    seed: Seed = key("Makes training repeatable.", 0, "", 0)
-    also: tuple[Annotated[Text, AfterValidator(checks.folder_or_bucket)], ...] = key(
-        "Store roots of other projects, whose training patches are used too: of the same bands, classes and number "
-        "of periods.", ["../flanders-2021"], "paths or s3://", (), strict=False)  # fmt: skip
-    compare_single_date: bool = key(
-        "Also trains the same network on the single best period, to show what the season adds.", True, "", False
-    )
-
-
 class Map(Table):
     halo: Annotated[str | int, PlainValidator(checks.word_or_whole(("auto",), 0, 1024, step=16))] = key(
         "Ground around a tile that the network sees and does not write: `auto`, or a multiple of 16.",
@@ -130,6 +99,8 @@ class Settings(Table):
     patches: Patches = Patches()
     model: Model = Model()
     training: Training = Training()
+    loss: Loss = Loss()
+    augmentation: Augmentation = Augmentation()
     map: Map = Map()
     store: Store
     compute: Compute = Compute()
@@ -154,10 +125,12 @@ class Settings(Table):
 
     @check("training")
     @classmethod
-    def _even_batches(cls, training: Training) -> Training:
-        if training.batch % training.workers:
-            remedy = f"Write a multiple of {training.workers}."
-            raise refuse(f"does not split evenly among {training.workers} workers.", remedy, "batch")
+    def _held_out_ground_to_stop_on(cls, training: Training, info: ValidationInfo) -> Training:
+        patches = info.data.get("patches")
+        if patches and training.stop_on not in (VALIDATION, *patches.held_out):
+            named = "', '".join((VALIDATION, *patches.held_out))
+            remedy = f"Write '{named}', or add it to [patches] held_out."
+            raise refuse("is neither 'validation' nor a country or year of [patches] held_out.", remedy, "stop_on")
         return training
 
     @check("training")
