@@ -154,7 +154,7 @@ def test_checkpoint_that_is_not_whole_is_refused() -> None:
     wider = SETTINGS.as_dict() | {"widths": [16, 16, 16]}
     with pytest.raises(Misfit, match="weights are not those"):
         load_predictor(STATE, replace(CARD_OF_TEST, settings=wider))
-    assert set(NETWORKS) == {"unet"}
+    assert "unet" in NETWORKS
 
 
 def test_cube_that_fits() -> None:
