@@ -29,7 +29,7 @@ class SwiftSettings(NetworkSettings):
     moments: int = 8
     season: tuple[float, float] = (0.0, 365.0)
     gate_width: int = 16
-    widths: tuple[int, ...] = (24, 64, 128)
+    widths: tuple[int, ...] = (24, 48, 96)
     depth: int = 2
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ def _check(settings: SwiftSettings) -> None:
     if len(settings.season) != 2 or not settings.season[0] < settings.season[1]:
         raise Misfit(f"season {settings.season}", "it runs from an earlier to a later time.", "Write e.g. 0, 365.")
     if len(settings.widths) < 2 or min(settings.widths) < 1:
-        raise Misfit(f"widths {settings.widths}", "two resolutions or more are needed.", "Write e.g. 24, 64, 128.")
+        raise Misfit(f"widths {settings.widths}", "two resolutions or more are needed.", "Write e.g. 24, 48, 96.")
     if settings.moments < 2 or min(settings.gate_width, settings.depth) < 1:
         given = f"{settings.moments} moments, gate_width {settings.gate_width}, depth {settings.depth}"
         raise Misfit(given, "two moments, and one of the others, are the least.", "Write e.g. 8, 16 and 2.")

@@ -189,7 +189,7 @@ GOLDEN = {
 }
 
 
-@pytest.mark.parametrize(("name", "count"), [("swift", 758_400), ("vista", 700_683), ("utae", 1_084_619)])
+@pytest.mark.parametrize(("name", "count"), [("swift", 435_920), ("vista", 700_683), ("utae", 1_084_619)])
 def test_parameter_count_of_the_defaults(name: str, count: int) -> None:
     architecture = NETWORKS[name]
     with torch.device("meta"):
