@@ -97,6 +97,12 @@ def train(project: ProjectFile, as_json: Json = False) -> None:
     _verb("train", project, as_json)
 
 
+@app.command()
+def compare(project: ProjectFile, as_json: Json = False) -> None:
+    """Train several models on the same patches and score them on the same held-out blocks: one table."""
+    _verb("compare", project, as_json)
+
+
 @app.command("map")
 def map_(project: ProjectFile, as_json: Json = False) -> None:
     """Map the crops of every tile."""

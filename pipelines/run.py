@@ -27,8 +27,11 @@ PREPARING = ("ingest", "label", "patch")
 LEARNING = ("train", "map", "validate", "publish")
 """Verbs that share workers: Dask's, and Ray's."""
 
-BESIDE: Mapping[str, tuple[str, str]] = {"audit": ("pipelines.audit", "audit")}
-"""Verbs that `run` has no need of: label audits what it rasterises."""
+BESIDE: Mapping[str, tuple[str, str]] = {
+    "audit": ("pipelines.audit", "audit"),
+    "compare": ("pipelines.compare", "compare"),
+}
+"""Verbs that `run` has no need of: label audits what it rasterises, and one model is enough for a map."""
 
 ABOUT: Mapping[str, tuple[str, str]] = {
     "plan": ("pipelines.show_plan", "show_plan"),

@@ -84,6 +84,22 @@ class Training(Table):
         return workers
 
 
+class Compare(Table):
+    models: tuple[Name, ...] = key(
+        "What `furrow compare` trains and scores: architectures and, with `-best` after the name, such that see the "
+        "single best date only. The one of [model] has its settings, others their own choice.",
+        ["forest-context", "unet-best", "unet", "swift"], "",
+        ("forest-spectral-best", "forest-context-best", "forest-spectral", "forest-context", "unet-best", "unet",
+         "vista", "tsvit", "utae", "swift"), strict=False, min_length=1)  # fmt: skip
+
+    @check("models")
+    @classmethod
+    def _each_once(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(models)) < len(models):
+            raise refuse("names a model twice.", "Write each once.")
+        return models
+
+
 class Loss(Table):
     class_weights: Literal["even", "inverse_sqrt", "effective_number"] = key(
         "How much more rare classes count in the cross-entropy: all alike (`even`), by the root of their frequency "

@@ -10,7 +10,7 @@ import pipelines.project.checks as checks
 from pipelines.project.errors import refuse
 from pipelines.project.imagery import Imagery
 from pipelines.project.labels import Labels, Patches
-from pipelines.project.learning import SINGLE_DATE, VALIDATION, Augmentation, Loss, Model, Training
+from pipelines.project.learning import SINGLE_DATE, VALIDATION, Augmentation, Compare, Loss, Model, Training
 from pipelines.project.tables import Name, Table, Text, key
 
 MOST_DAYS = 400
@@ -101,6 +101,7 @@ class Settings(Table):
     training: Training = Training()
     loss: Loss = Loss()
     augmentation: Augmentation = Augmentation()
+    compare: Compare = Compare()
     map: Map = Map()
     store: Store
     compute: Compute = Compute()
