@@ -138,7 +138,7 @@ def _burn_tiles(known: Parcels, task: Task, first: int, crop: NDArray[Any], pixe
     grid = task.land.grid
     for tile in list(grid.tiles())[first :: task.cores]:
         window = grid.window(tile)
-        crop[window.slices], pixels[window.slices] = rasterise(_near(known, grid, window), grid, window, 255)
+        rasterise(_near(known, grid, window), grid, window, 255, into=(crop[window.slices], pixels[window.slices]))
 
 
 def _near(known: Parcels, grid: Grid, window: Window) -> Parcels:

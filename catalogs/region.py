@@ -55,6 +55,8 @@ def outside_region(region: BaseGeometry, grid: Grid, window: Window) -> NDArray[
     here = clip_by_rect(region, left - step, bottom - step, right + step, top + step)  # a country's outline is long
     if here.is_empty:
         return np.ones(shape, dtype=bool)
+    if here.covers(box(left, bottom, right, top)):
+        return np.zeros(shape, dtype=bool)
     mask: NDArray[np.bool_] = geometry_mask([here], shape, grid.transform_of(window))
     return mask
 

@@ -78,12 +78,11 @@ def label_tile(job: Labelling, tile: Tile) -> dict[str, Any]:
     parcels = read_parcels(job.root, bounds, job.grid.crs)
     crop, parcel = rasterise(parcels, job.grid, window, job.outside, job.rule)
     abroad = outside_region(job.region, job.grid, window)
-    crop[abroad], parcel[abroad] = IGNORE, 0  # other countries' fields are not declared here: nothing is known of them
+    if abroad.any():
+        crop[abroad], parcel[abroad] = IGNORE, 0  # other countries' fields are not declared here: none are known
     store = Store(job.root, crops.LABELS)
-    digests = [
-        write_shard(store.array("crop"), window.slices, crop),
-        write_shard(store.array("parcel"), window.slices, parcel),
-    ]
+    arrays = store.arrays("crop", "parcel")
+    digests = [write_shard(array, window.slices, layer) for array, layer in zip(arrays, (crop, parcel), strict=True)]
     record = {"digests": digests, **tell(parcels, parcel, bounds, job.grid.resolution)}
     store.ledger.commit(str(tile), record | {"seconds": round(time.monotonic() - began, 3)})
     return record

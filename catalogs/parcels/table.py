@@ -82,9 +82,19 @@ class Parcels:
     geometries: Objects
     classes: NDArray[np.uint8]
     ids: NDArray[np.uint32]
+    encoded: Objects | None = None
+    """The geometries as WKB, where it is at hand."""
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def wkb(self) -> Objects:
+        """Encoded once for all that is burnt of it."""
+        return np.asarray(shapely.to_wkb(self.geometries) if self.encoded is None else self.encoded, dtype=object)
+
+    def chosen(self, some: NDArray[np.intp]) -> "Parcels":
+        return Parcels(self.crs, self.geometries[some], self.classes[some], self.ids[some], self.wkb[some])
 
     @cached_property
     def tree(self) -> shapely.STRtree:
@@ -152,11 +162,13 @@ def read_parcels(root: Root, bounds: Bounds, crs: str) -> Parcels:
     ]
     table = pa.concat_tables(found) if found else SCHEMA.empty_table().select(WANTED)
     order = np.argsort(table["parcel"].to_numpy(), kind="stable")
+    wkb = table["geometry"].to_numpy()[order]
     return Parcels(
         crs,
-        np.asarray(shapely.from_wkb(table["geometry"].to_numpy()), dtype=object)[order],
+        np.asarray(shapely.from_wkb(wkb), dtype=object),
         table["crop"].to_numpy()[order],
         table["parcel"].to_numpy()[order],
+        wkb,
     )
 
 
