@@ -26,8 +26,10 @@ from shapely import box
 from catalogs.errors import BadInput
 from catalogs.grid import Bounds, Grid, Window
 from catalogs.parcels.table import Parcels
-from catalogs.shares import Burnt, burn_shares
 from catalogs.taxonomy import BACKGROUND, IGNORE
+
+Burnt = tuple[NDArray[np.uint8], NDArray[np.uint32]]
+"""crop and parcel, both (y, x)"""
 
 Number = TypeVar("Number", np.uint32, np.int64)
 Value = TypeVar("Value", np.uint8, np.uint32)
@@ -124,6 +126,8 @@ def _shared(block: Window, window: Window) -> tuple[tuple[slice, slice], tuple[s
 
 def _burn(parcels: Parcels, bounds: Bounds, outside: int, rule: Rule) -> Burnt:
     if rule.name == "share":
+        from catalogs.shares import burn_shares  # it needs SciPy, which the other rules' workers can do without
+
         return burn_shares(parcels, bounds, BLOCK, outside, rule.min_share)
     centre = _burn_centres(parcels, bounds, outside)
     return _touched_too(centre, parcels, bounds) if rule.name == "touched" else centre
@@ -135,7 +139,7 @@ def _burn_centres(parcels: Parcels, bounds: Bounds, outside: int) -> Burnt:
     With numbers from the count of parcels up to twice that, a sum of several is larger than any number.
     """
     count = len(parcels)
-    held = _burnt(parcels, np.arange(count, 2 * count, dtype=_wide_enough(count)), "sum", bounds)
+    held = _held(parcels, bounds)
     crop = _looked_up(parcels.classes, outside, held)
     parcel = _looked_up(parcels.ids, 0, held)
     if held.max() >= 2 * count:
@@ -144,12 +148,15 @@ def _burn_centres(parcels: Parcels, bounds: Bounds, outside: int) -> Burnt:
     return crop, parcel
 
 
-def _wide_enough(count: int) -> type[np.uint32] | type[np.int64]:
-    """For the sum of all numbers below twice the count: the narrow one is a quarter faster."""
-    return np.uint32 if 2 * count**2 < 2**32 else np.int64
+def _held(parcels: Parcels, bounds: Bounds) -> NDArray[np.uint32] | NDArray[np.int64]:
+    """The sum of the numbers of the parcels that hold a pixel; where no sum can need more, in 32 bits: it is faster."""
+    count = len(parcels)
+    if 2 * count**2 < 2**32:
+        return _burnt(parcels, np.arange(count, 2 * count, dtype=np.uint32), "sum", bounds)
+    return _burnt(parcels, np.arange(count, 2 * count, dtype=np.int64), "sum", bounds)
 
 
-def _looked_up(values: NDArray[Value], nothing: int, held: NDArray[Number]) -> NDArray[Value]:
+def _looked_up(values: NDArray[Value], nothing: int, held: NDArray[np.uint32] | NDArray[np.int64]) -> NDArray[Value]:
     """The value of the parcel whose number, from the count on, a pixel holds; anything where it holds a sum."""
     table = np.full(2 * len(values), nothing, values.dtype)
     table[len(values) :] = values

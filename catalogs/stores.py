@@ -236,9 +236,7 @@ def chunk_side(side: int) -> int:
     return gcd(side, CHUNK)
 
 
-def plane(
-    grid: Grid, dtype: DTypeLike, fill: int, attributes: Mapping[str, Any], codec: BloscCodec = CODEC
-) -> Layout:
+def plane(grid: Grid, dtype: DTypeLike, fill: int, attributes: Mapping[str, Any], codec: BloscCodec = CODEC) -> Layout:
     """A (y, x) array whose shards are the grid's tiles."""
     side, chunk = grid.side, chunk_side(grid.side)
     located = {**attributes, "grid_mapping": "spatial_ref"}

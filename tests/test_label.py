@@ -38,8 +38,9 @@ from cluster.kept import kept
 from cluster.progress import LineProgress
 from pipelines import harmonise as harmonising
 from pipelines.harmonise import Harmonising, begin_table, fill_table, harmonise, harmonise_part, table_description
-from pipelines.label import Labelling, burn, label_tile
+from pipelines.label import burn
 from pipelines.label_plan import describe_labels, rule_of
+from pipelines.labelling import Labelling, label_tile
 from pipelines.plan import Plan, make_plan
 from pipelines.project import parse_project
 
