@@ -1,5 +1,6 @@
 """A shard of a Zarr array, byte for byte as zarr-python encodes it, but chunk by chunk through one buffer."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -26,7 +27,7 @@ def encode_shard(array: zarr.Array[Any], block: NDArray[Any]) -> bytes:
     Chunks of nothing but the fill value are there as well, so that the time it takes to read hangs on no pixel.
     """
     assert array.shards is not None
-    codec = _blosc(array)
+    encode = _encoder(array)
     chunk: NDArray[Any] = np.empty(array.chunks, array.dtype)
     chunks = tuple(shard // side for shard, side in zip(array.shards, array.chunks, strict=True))
     index = np.full((*chunks, 2), ABSENT, "<u8")
@@ -34,7 +35,7 @@ def encode_shard(array: zarr.Array[Any], block: NDArray[Any]) -> bytes:
     end = 0
     for place in z_order(chunks):
         if _fill(chunk, block, place, array.fill_value):
-            parts.append(codec.encode(chunk))
+            parts.append(encode(chunk))
             index[place] = end, len(parts[-1])
             end += len(parts[-1])
     table = index.tobytes()
@@ -50,11 +51,18 @@ def _fill(chunk: NDArray[Any], block: NDArray[Any], place: Place, beyond: Any) -
     return here.size > 0
 
 
-def _blosc(array: zarr.Array[Any]) -> Blosc:
+def _encoder(array: zarr.Array[Any]) -> Callable[[NDArray[Any]], bytes]:
+    """Of one chunk; an array may have no compressor."""
+    if not array.compressors:
+        little = array.dtype.newbyteorder("<")
+        return lambda chunk: chunk.astype(little, copy=False).tobytes()
     (said,) = array.compressors
     assert isinstance(said, BloscCodec) and said.shuffle is not None
     shuffle = SHUFFLES.index(said.shuffle.value)
-    return Blosc(said.cname.value, said.clevel, shuffle, said.blocksize, typesize=said.typesize)
+    encode: Callable[[NDArray[Any]], bytes] = Blosc(
+        said.cname.value, said.clevel, shuffle, said.blocksize, typesize=said.typesize
+    ).encode
+    return encode
 
 
 @lru_cache

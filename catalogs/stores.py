@@ -42,7 +42,8 @@ class Layout:
     chunk: tuple[int, ...]
     fill: int
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    codec: BloscCodec = CODEC
+    codec: BloscCodec | None = CODEC
+    """None stores numbers as they are."""
 
 
 @dataclass(frozen=True)
