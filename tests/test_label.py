@@ -221,6 +221,16 @@ def test_a_table_is_the_same_whoever_makes_it_and_resumes_what_is_missing(countr
         assert not list(Path(job.root.url).rglob("*.partial"))
 
 
+def test_a_single_part_is_worth_no_workers(country, tmp_path, monkeypatch):
+    job = replace(source_job(country, tmp_path / "root"), part=10**6)
+    monkeypatch.setattr("pipelines.harmonise.item_workers", lambda *_: pytest.fail("workers were started"))
+    (record,) = fill_table(job, {"made": "so"}, 2, quiet())
+    assert record["read"] == job.source.count
+    nowhere = replace(job, root=Root(str(tmp_path / "other")), source=replace(job.source, opens_as="nowhere.gpkg"))
+    with pytest.raises(BadInput, match="nowhere.gpkg|parcel file"):
+        fill_table(nowhere, {"made": "so"}, 2, quiet())
+
+
 def without_seconds(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in record.items() if key != "seconds"} for record in records]
 
