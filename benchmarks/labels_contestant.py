@@ -112,6 +112,7 @@ def rasterising_alone(task: Task, clock: Clock) -> None:
     shape = task.land.grid.shape
     pixels, crop = _shared(shape, np.uint32), _shared(shape, np.uint8)
     with clock():
+        assert len(known.tree) == len(known)  # built once, for all processes
         others = [_forked(_burn_tiles, known, task, first, crop, pixels) for first in range(1, task.cores)]
         _burn_tiles(known, task, 0, crop, pixels)
         for process in others:
