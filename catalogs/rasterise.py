@@ -151,7 +151,7 @@ def _burn_centres(parcels: Parcels, bounds: Bounds, outside: int) -> Burnt:
 def _held(parcels: Parcels, bounds: Bounds) -> NDArray[np.uint32] | NDArray[np.int64]:
     """The sum of the numbers of the parcels that hold a pixel; where no sum can need more, in 32 bits: it is faster."""
     count = len(parcels)
-    if 2 * count**2 < 2**32:
+    if count * (3 * count - 1) // 2 < 2**32:
         return _burnt(parcels, np.arange(count, 2 * count, dtype=np.uint32), "sum", bounds)
     return _burnt(parcels, np.arange(count, 2 * count, dtype=np.int64), "sum", bounds)
 
