@@ -1,4 +1,4 @@
-"""One contestant of the labels benchmark in a process of its own: python labels_contestant.py NAME CORES OUT FOLDER ...
+"""One contestant of the labels benchmark in a process of its own, which is given: NAME CORES OUT FOLDER ...
 
 Each folder holds parcels as labels_land.py writes them. Every contestant tells a digest of its whole raster of parcels.
 """
@@ -108,9 +108,11 @@ def rasterising_alone(task: Task, clock: Clock) -> None:
     """From outlines in memory to two whole rasters, crop and parcel: each process takes every so many tiles of them."""
     frame = gpd.read_parquet(task.folder / "outlines.parquet")
     known = Parcels(CRS, frame.geometry.to_numpy(), frame.crop.to_numpy(), frame.parcel.to_numpy())
+    del frame
     shape = task.land.grid.shape
     pixels, crop = _shared(shape, np.uint32), _shared(shape, np.uint8)
     with clock():
+        assert len(known.tree) == len(known)  # built once, for all processes
         others = [_forked(_burn_tiles, known, task, first, crop, pixels) for first in range(1, task.cores)]
         _burn_tiles(known, task, 0, crop, pixels)
         for process in others:
@@ -138,7 +140,7 @@ def _burn_tiles(known: Parcels, task: Task, first: int, crop: NDArray[Any], pixe
     grid = task.land.grid
     for tile in list(grid.tiles())[first :: task.cores]:
         window = grid.window(tile)
-        crop[window.slices], pixels[window.slices] = rasterise(_near(known, grid, window), grid, window, 255)
+        rasterise(_near(known, grid, window), grid, window, 255, into=(crop[window.slices], pixels[window.slices]))
 
 
 def _near(known: Parcels, grid: Grid, window: Window) -> Parcels:
@@ -184,7 +186,3 @@ CONTESTANTS: dict[str, Callable[[Task, Clock], None]] = {
     "rasterio": rasterio_whole,
     "geocube": geocube,
 }
-
-
-if __name__ == "__main__":
-    main()

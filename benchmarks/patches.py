@@ -30,8 +30,8 @@ AIM = 0.35
 
 NOTES = (
     "Every worker is a process: starting, importing and a first epoch are not timed. Workers share an epoch.",
-    "The limit copies patches in random order from a numpy memory map into memory that is used again. The page cache "
-    "is warm: this measures decoding and copying, not a disk.",
+    "Every contestant's patches are copied into the memory of a batch, as a trainer must. The limit does that from a "
+    "numpy memory map, and nothing else. The page cache is warm: this measures decoding and copying, not a disk.",
     "That every patch is seen exactly once an epoch is asserted, but for `windows`, which reads unaligned windows of "
     "the cube's Zarr.",
     "ratio_to_limit is a rate over the limit's rate with as many workers: the median of the rounds' ratios.",
@@ -51,7 +51,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         patches = _patches(options.quick, Path(options.stores or temporary).resolve())
         sizes = write_stores(patches, contestants)
-        epochs = 2 if options.quick else 3
+        epochs = 10 if options.quick else 4
         for _ in range(options.rounds):
             for name in contestants:
                 for workers in WORKERS if name in IN_A_HURRY or not options.quick else WORKERS[:1]:
@@ -68,11 +68,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="few patches, one round: shows that it works, not how fast"
     )
-    parser.add_argument("--rounds", type=int, default=None, help="times that everything is measured, in turn (5)")
+    parser.add_argument("--rounds", type=int, default=None, help="times that everything is measured, in turn (3)")
     parser.add_argument("--stores", type=Path, help="where the patches are kept and found again")
     parser.add_argument("--json", type=Path, help="write the result there")
     options = parser.parse_args()
-    options.rounds = options.rounds or (1 if options.quick else 5)
+    options.rounds = options.rounds or (1 if options.quick else 3)
     return options
 
 

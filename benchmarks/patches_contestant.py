@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from ingest_task import timed
-from patches_stores import ROWS, SIZE, TAR_PATCHES, Patches
+from patches_stores import ROWS, SHAPE, SIZE, TAR_PATCHES, Patches
 
 WINDOWS = 48
 """Random windows of an epoch: all would take minutes."""
@@ -20,8 +20,12 @@ WINDOWS = 48
 OTHERS = 64
 """Samples that webdataset keeps to draw from."""
 
-Epochs = Iterator[Iterator[np.ndarray]]
-"""The pictures of a worker's part, epoch after epoch."""
+Pair = tuple[np.ndarray, np.ndarray]
+Epochs = Iterator[Iterator[Pair]]
+"""Pictures and crops of a worker's part, epoch after epoch."""
+
+BATCH = 16
+"""Patches in the memory that a trainer's batches are made in."""
 
 
 def main() -> None:
@@ -42,14 +46,21 @@ def work(name: str, patches: Patches, rank: int, workers: int, epochs: int, barr
     warnings.simplefilter("ignore")
     os.environ |= {"WORLD_SIZE": str(workers), "GLOBAL_RANK": str(rank)}  # what litdata asks for its part
     epoch_after_epoch = CONTESTANTS[name](patches, rank, workers)
-    numbers_of(next(epoch_after_epoch))
+    batch = np.empty((BATCH, *SHAPE), np.uint16), np.empty((BATCH, SIZE, SIZE), np.uint8)
+    numbers_of(next(epoch_after_epoch), batch)
     barrier.wait()
     barrier.wait()
-    results.put([numbers_of(next(epoch_after_epoch)) for _ in range(epochs)])
+    results.put([numbers_of(next(epoch_after_epoch), batch) for _ in range(epochs)])
 
 
-def numbers_of(pictures: Iterator[np.ndarray]) -> list[int]:
-    return [int(picture.flat[0]) for picture in pictures]
+def numbers_of(pairs: Iterator[Pair], batch: Pair) -> list[int]:
+    """Each patch copied into a batch, as a trainer must: who only shows where pixels lie has not delivered them."""
+    numbers = []
+    for place, (picture, crop) in enumerate(pairs):
+        np.copyto(batch[0][place % BATCH], picture)
+        np.copyto(batch[1][place % BATCH], crop)
+        numbers.append(int(batch[0][place % BATCH].flat[0]))
+    return numbers
 
 
 def check(name: str, patches: Patches, parts: list[list[list[int]]]) -> None:
@@ -63,16 +74,13 @@ def check(name: str, patches: Patches, parts: list[list[list[int]]]) -> None:
 
 
 def limit(patches: Patches, rank: int, workers: int) -> Epochs:
-    """Copies from a memory map into memory that is used again: nothing is decoded, nothing is allocated."""
+    """Shows patches of a memory map: what is left to do is the copy into the batch."""
     pictures = np.load(patches.place("limit-pictures.npy"), mmap_mode="r")
     crops = np.load(patches.place("limit-crops.npy"), mmap_mode="r")
-    picture, crop = np.empty(pictures.shape[1:], np.uint16), np.empty(crops.shape[1:], np.uint8)
 
-    def epoch(seed: int) -> Iterator[np.ndarray]:
+    def epoch(seed: int) -> Iterator[Pair]:
         for number in np.random.default_rng(seed).permutation(patches.count)[rank::workers]:
-            np.copyto(picture, pictures[number])
-            np.copyto(crop, crops[number])
-            yield picture
+            yield pictures[number], crops[number]
 
     return (epoch(seed) for seed in range(1_000_000))
 
@@ -83,15 +91,15 @@ def furrow(patches: Patches, rank: int, workers: int, folder: str = "furrow") ->
 
     reader = PatchReader(Root(str(patches.place(folder))))
 
-    def epoch(seed: int) -> Iterator[np.ndarray]:
+    def epoch(seed: int) -> Iterator[Pair]:
         mine = batches(shuffled(range(patches.count), 0, seed), 16, rank, workers)
-        return (picture for picture, _ in reader.stream([number for batch in mine for number in batch]))
+        return ((picture[0], crop) for picture, crop in reader.stream([n for batch in mine for n in batch]))
 
     return (epoch(seed) for seed in range(1_000_000))
 
 
-def dense(patches: Patches, rank: int, workers: int) -> Epochs:
-    return furrow(patches, rank, workers, "furrow, the cube's codec")
+def packed(patches: Patches, rank: int, workers: int) -> Epochs:
+    return furrow(patches, rank, workers, "furrow, packed for a bucket")
 
 
 def litdata(patches: Patches, rank: int, workers: int) -> Epochs:
@@ -99,9 +107,9 @@ def litdata(patches: Patches, rank: int, workers: int) -> Epochs:
 
     data = StreamingDataset(str(patches.place("litdata")), shuffle=True, drop_last=False)
 
-    def epoch(seed: int) -> Iterator[np.ndarray]:
+    def epoch(seed: int) -> Iterator[Pair]:
         data.set_epoch(seed)
-        return (sample["picture"] for sample in data)
+        return ((sample["picture"], sample["crop"]) for sample in data)
 
     return (epoch(seed) for seed in range(1_000_000))
 
@@ -111,17 +119,15 @@ def webdataset(patches: Patches, rank: int, workers: int) -> Epochs:
 
     files = [str(patches.place("webdataset") / f"{i:04d}.tar") for i in range(patches.count // TAR_PATCHES)]
 
-    def epoch(seed: int) -> Iterator[np.ndarray]:
+    def epoch(seed: int) -> Iterator[Pair]:
         mine = np.random.default_rng(seed).permutation(files).tolist()[rank::workers]
         return (_loaded(sample) for sample in wds.WebDataset(mine, shardshuffle=False, seed=seed).shuffle(OTHERS))
 
     return (epoch(seed) for seed in range(1_000_000))
 
 
-def _loaded(sample: dict[str, Any]) -> np.ndarray:
-    np.load(io.BytesIO(sample["crop.npy"]))
-    picture: np.ndarray = np.load(io.BytesIO(sample["picture.npy"]))
-    return picture
+def _loaded(sample: dict[str, Any]) -> Pair:
+    return np.load(io.BytesIO(sample["picture.npy"])), np.load(io.BytesIO(sample["crop.npy"]))
 
 
 def windows(patches: Patches, rank: int, workers: int) -> Epochs:
@@ -130,12 +136,13 @@ def windows(patches: Patches, rank: int, workers: int) -> Epochs:
     from catalogs.stores import Store
 
     array = Store(Root(str(patches.place("windows"))), cube.NAME).array("reflectance")
+    crop = np.zeros((SIZE, SIZE), np.uint8)  # the cube has none
 
-    def epoch(seed: int) -> Iterator[np.ndarray]:
+    def epoch(seed: int) -> Iterator[Pair]:
         rng = np.random.default_rng([seed, rank])
         for _ in range(WINDOWS // workers):
             y, x = rng.integers(0, patches.side - SIZE, 2)
-            yield np.asarray(array[ROWS, :, y : y + SIZE, x : x + SIZE])
+            yield np.asarray(array[ROWS, :, y : y + SIZE, x : x + SIZE])[0], crop
 
     return (epoch(seed) for seed in range(1_000_000))
 
@@ -143,7 +150,7 @@ def windows(patches: Patches, rank: int, workers: int) -> Epochs:
 CONTESTANTS = {
     "limit": limit,
     "furrow": furrow,
-    "furrow, the cube's codec": dense,
+    "furrow, packed for a bucket": packed,
     "litdata": litdata,
     "webdataset": webdataset,
     "windows": windows,

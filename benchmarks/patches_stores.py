@@ -14,12 +14,13 @@ from speed_scenes import Land, items_of, write_scenes
 from catalogs import cube, patch_store
 from catalogs.bands import BANDS
 from catalogs.grid import Grid
-from catalogs.patch_store import SHARD, patch_layouts
+from catalogs.patch_store import PACKED, SHARD, patch_layouts
 from catalogs.root import Root
-from catalogs.stores import CODEC, Layout, Store, write_shard
+from catalogs.stores import Layout, Store, write_shard
 from catalogs.synthetic.items import ASSETS
 
 SIZE = 256
+SHAPE = len(BANDS), SIZE, SIZE
 ROWS = slice(0, 1)
 TAR_PATCHES = 64
 LITDATA_CHUNK = "64MB"
@@ -47,7 +48,7 @@ def write_stores(patches: Patches, contestants: tuple[str, ...]) -> dict[str, fl
     writers = {
         "limit": _write_raw,
         "furrow": _write_furrow,
-        "furrow, the cube's codec": _write_dense,
+        "furrow, packed for a bucket": _write_packed,
         "litdata": _write_litdata,
         "webdataset": _write_tars,
         "windows": _write_cube,
@@ -97,10 +98,8 @@ def _write_furrow(patches: Patches, land: np.ndarray) -> None:
     _write_store(patches, land, "furrow", patch_layouts(patches.count, 1, SIZE))
 
 
-def _write_dense(patches: Patches, land: np.ndarray) -> None:
-    layouts = patch_layouts(patches.count, 1, SIZE)
-    dense = {name: Layout(**vars(layout) | {"codec": CODEC}) for name, layout in layouts.items()}
-    _write_store(patches, land, "furrow, the cube's codec", dense)
+def _write_packed(patches: Patches, land: np.ndarray) -> None:
+    _write_store(patches, land, "furrow, packed for a bucket", patch_layouts(patches.count, 1, SIZE, PACKED))
 
 
 def _write_store(patches: Patches, land: np.ndarray, name: str, layouts: dict[str, Layout]) -> None:

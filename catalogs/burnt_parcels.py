@@ -125,13 +125,18 @@ def _meeting(stacks: _Stacks, parcels: Parcels, bounds: Bounds) -> Iterator[Pair
     Most pairs are neighbours: their borders coincide but for rounding, and to intersect them all would take longer
     than all else that is done for a tile.
     """
-    several = np.flatnonzero(np.add.reduceat(stacks.parcels, stacks.first) > 1 if len(stacks.first) else [])
+    if not len(stacks.shapes):
+        return
+    several = np.flatnonzero(np.add.reduceat(stacks.parcels, stacks.first) > 1)
     if len(several):
         yield several, several
     inner = _drawn_in(stacks.shapes)
+    diagonals = _Diagonals.of(inner)
     shapely.prepare(inner)
     tree = parcels.tree if len(stacks.shapes) == len(parcels) else shapely.STRtree(stacks.shapes)
     for one, other in _sliced(_near(stacks.shapes, tree, bounds)):
+        close = diagonals.close(one, other)
+        one, other = one[close], other[close]
         meet = shapely.intersects(inner[one], inner[other])
         yield one[meet], other[meet]
 
@@ -146,6 +151,26 @@ def _near(shapes: NDArray[np.object_], tree: shapely.STRtree, bounds: Bounds) ->
         low, high = np.maximum(boxes[one, :2], boxes[other, :2]), np.minimum(boxes[one, 2:], boxes[other, 2:])
         near = ((high > bounds[:2]) & (low < bounds[2:])).all(axis=1) & ((high - low).prod(axis=1) >= LEAST)
         yield one[near], other[near]
+
+
+@dataclass(frozen=True, eq=False)
+class _Diagonals:
+    """How far outlines reach along the two diagonals: what their boxes are along x and y."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    @staticmethod
+    def of(shapes: NDArray[np.object_]) -> "_Diagonals":
+        x, y = shapely.get_coordinates(shapes).T
+        first = np.cumsum(shapely.get_num_coordinates(shapes)) - shapely.get_num_coordinates(shapes)
+        along = np.stack([x + y, x - y])
+        return _Diagonals(np.minimum.reduceat(along, first, axis=1).T, np.maximum.reduceat(along, first, axis=1).T)
+
+    def close(self, one: Places, other: Places) -> NDArray[np.bool_]:
+        """Not so of most pairs that only share a corner, which are half of all."""
+        meet = (self.low[one] <= self.high[other]) & (self.low[other] <= self.high[one])
+        return np.asarray(meet.all(axis=1), dtype=np.bool_)
 
 
 def _sliced(found: Iterable[Pairs]) -> Iterator[Pairs]:
@@ -182,14 +207,26 @@ def _moved_inwards(
     corners: NDArray[np.float64], first: NDArray[np.int64], last: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """`first` and `last` are where rings begin and end, which is the same corner."""
-    before, after = np.roll(corners, 1, axis=0), np.roll(corners, -1, axis=0)
-    before[first], after[last] = corners[last - 1], corners[first + 1]
-    inwards = _left_of(corners - before) + _left_of(after - corners)
-    length = np.maximum((inwards**2).sum(axis=1), SHARPEST)
-    return np.asarray(corners + THIN * inwards / length[:, None])
+    x, y = np.ascontiguousarray(corners.T)
+    east, north = _steps(x, first, last), _steps(y, first, last)
+    length = np.maximum(np.hypot(east, north), 1e-9)
+    inwards = [_with_the_one_before(side / length, first, last) for side in (-north, east)]  # to the left of an edge
+    far = THIN / np.maximum(inwards[0] ** 2 + inwards[1] ** 2, SHARPEST)
+    return np.column_stack([x + far * inwards[0], y + far * inwards[1]])
 
 
-def _left_of(edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Across each edge, one metre long."""
-    length = np.maximum(np.hypot(*edges.T), 1e-9)
-    return np.column_stack([-edges[:, 1] / length, edges[:, 0] / length])
+def _steps(along: NDArray[np.float64], first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float64]:
+    """From each corner to the next; from the last, which is the first again, to the second."""
+    steps = np.append(along[1:] - along[:-1], np.zeros(min(len(along), 1)))
+    steps[last] = steps[first]
+    return steps
+
+
+def _with_the_one_before(
+    values: NDArray[np.float64], first: NDArray[np.int64], last: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The sum of the values of the edges that meet in a corner."""
+    both = values.copy()
+    both[1:] += values[:-1]
+    both[first] = values[first] + values[last - 1]
+    return both

@@ -5,15 +5,13 @@ from typing import Any
 
 import numpy as np
 import pyogrio
-from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
-from rasterio.features import geometry_mask
-from shapely import Polygon, box, clip_by_rect, make_valid, segmentize, transform, union_all
+from shapely import Polygon, box, make_valid, segmentize, transform, union_all
 from shapely.geometry.base import BaseGeometry
 
 from catalogs.errors import BadInput
-from catalogs.grid import Bounds, Grid, Window
+from catalogs.grid import Bounds
 
 LONLAT = "EPSG:4326"
 
@@ -45,18 +43,6 @@ def region_from_file(path: Path, crs: str) -> BaseGeometry:
         return reproject(shape, frame.crs, crs)
     except BadInput as error:
         raise BadInput(f"boundary {path}, {error.given}", error.why, error.remedy) from error
-
-
-def outside_region(region: BaseGeometry, grid: Grid, window: Window) -> NDArray[np.bool_]:
-    """Pixels of a window whose centre does not lie in the region."""
-    shape = window.height, window.width
-    left, bottom, right, top = grid.bounds(window)
-    step = grid.resolution  # a little around, so that the cut makes no edge inside
-    here = clip_by_rect(region, left - step, bottom - step, right + step, top + step)  # a country's outline is long
-    if here.is_empty:
-        return np.ones(shape, dtype=bool)
-    mask: NDArray[np.bool_] = geometry_mask([here], shape, grid.transform_of(window))
-    return mask
 
 
 def reproject(shape: BaseGeometry, source: CRS | str, target: CRS | str, step: float | None = None) -> BaseGeometry:

@@ -1,4 +1,4 @@
-"""Chunks of one Zarr shard, decoded straight into memory that is there already.
+"""Chunks of one Zarr shard: decoded straight into memory that is there already, or seen where they lie.
 
 Zarr's own reader takes several times as long for a chunk as its codec does. This one knows the one layout that our
 stores have (zarr-specs, sharding_indexed 1.0: the index comes last, 16 bytes a chunk and a CRC32C), and only reads.
@@ -7,13 +7,14 @@ stores have (zarr-specs, sharding_indexed 1.0: the index comes last, 16 bytes a 
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import google_crc32c
 import numpy as np
 from numcodecs.blosc import Blosc
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from catalogs.errors import BadInput
 from catalogs.root import Root
@@ -29,29 +30,44 @@ class Shard:
     data: memoryview
     index: NDArray[np.uint64]
     """(chunk, 2): first byte and number of bytes; both are 2**64 - 1 for a chunk that was not written."""
+    packed: bool
+    """by Blosc; else chunks lie in it as they are"""
 
     def read(self, chunk: int, out: NDArray[Any]) -> None:
-        """Decode one chunk into an array of just its size; the interpreter's lock is free meanwhile."""
-        first, length = (int(value) for value in self.index[chunk])
-        if first + length > len(self.data):
-            raise _damaged(self.place, f"has no chunk {chunk}")
+        """Copy one chunk into an array of just its size; the interpreter's lock is free while it is decoded."""
+        if not self.packed:
+            np.copyto(out, self.view(chunk, out.shape, out.dtype))
+            return
         try:
-            _blosc.decode(self.data[first : first + length], out)
+            _blosc.decode(self._bytes(chunk), out)
         except (RuntimeError, ValueError) as error:
             raise _damaged(self.place, f"has a chunk {chunk} that cannot be decoded ({error})") from error
 
+    def view(self, chunk: int, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """One chunk of a shard that is not packed, where it lies; not to be written to."""
+        data, kind = self._bytes(chunk), np.dtype(dtype).newbyteorder("<")
+        if len(data) != prod(shape) * kind.itemsize:
+            raise _damaged(self.place, f"has a chunk {chunk} of {len(data)} bytes, which is not one of {shape}")
+        return np.frombuffer(data, kind).reshape(shape)
 
-def open_shards(root: Root, keys: Sequence[str], chunks: int) -> list[Shard]:
+    def _bytes(self, chunk: int) -> memoryview:
+        first, length = self.index[chunk].tolist()
+        if first + length > len(self.data):
+            raise _damaged(self.place, f"has no chunk {chunk}")
+        return self.data[first : first + length]
+
+
+def open_shards(root: Root, keys: Sequence[str], chunks: int, packed: bool) -> list[Shard]:
     """Those with as many chunks. A local file is mapped, its pages are asked for; what lies elsewhere is fetched."""
-    return [_open(root, key, chunks) for key in keys]
+    return [_open(root, key, chunks, packed) for key in keys]
 
 
-def _open(root: Root, key: str, chunks: int) -> Shard:
+def _open(root: Root, key: str, chunks: int, packed: bool) -> Shard:
     data = memoryview(_mapped(Path(root.path(key))) if root.is_local else root.read(key))
     index, check = data[-16 * chunks - 4 : -4], data[-4:]
     if len(index) != 16 * chunks or google_crc32c.value(bytes(index)) != int.from_bytes(check, "little"):
         raise _damaged(root.path(key), f"has no whole index of {chunks} chunks")
-    return Shard(root.path(key), data, np.frombuffer(index, "<u8").reshape(chunks, 2))
+    return Shard(root.path(key), data, np.frombuffer(index, "<u8").reshape(chunks, 2), packed)
 
 
 def _mapped(path: Path) -> mmap.mmap | bytes:

@@ -24,7 +24,7 @@ def encode_shard(array: zarr.Array[Any], block: NDArray[Any]) -> list[bytes | by
     Chunks of nothing but the fill value are there as well, so that the time it takes to read hangs on no pixel.
     """
     assert array.shards is not None
-    encode = _blosc(array)
+    encode = _encoder(array)
     chunk: NDArray[Any] = np.empty(array.chunks, array.dtype)
     chunks = tuple(shard // side for shard, side in zip(array.shards, array.chunks, strict=True))
     index = np.full((*chunks, 2), ABSENT, "<u8")
@@ -48,8 +48,11 @@ def _fill(chunk: NDArray[Any], block: NDArray[Any], place: Place, beyond: Any) -
     return here.size > 0
 
 
-def _blosc(array: zarr.Array[Any]) -> Callable[[NDArray[Any]], bytes | bytearray]:
-    """The array's codec, by a build of Blosc that uses all of the processor, on one thread."""
+def _encoder(array: zarr.Array[Any]) -> Callable[[NDArray[Any]], bytes | bytearray]:
+    """Of one chunk, by a build of Blosc that uses all of the processor, on one thread; an array may have no codec."""
+    if not array.compressors:
+        little = array.dtype.newbyteorder("<")
+        return lambda chunk: chunk.astype(little, copy=False).tobytes()
     (said,) = array.compressors
     assert isinstance(said, BloscCodec) and said.shuffle is not None
     return partial(

@@ -16,7 +16,7 @@ from catalogs.grid import Bounds
 from catalogs.parcels.table import Parcels
 from catalogs.taxonomy import IGNORE
 
-Burnt = tuple[NDArray[np.uint8], NDArray[np.uint32]]
+Layers = tuple[NDArray[np.uint8], NDArray[np.uint32]]
 """crop and parcel, both (y, x)"""
 
 ROUNDING = 9
@@ -26,7 +26,7 @@ OVERLAP = 1e-4
 """square metres: parcels that overlap by less are neighbours whose corners were rounded"""
 
 
-def burn_shares(parcels: Parcels, bounds: Bounds, side: int, outside: int, min_share: float) -> Burnt:
+def burn_shares(parcels: Parcels, bounds: Bounds, side: int, outside: int, min_share: float) -> Layers:
     """Crop and parcel of a square of `side` pixels."""
     crop = np.full(side * side, outside, dtype=np.uint8)
     parcel = np.zeros(side * side, dtype=np.uint32)

@@ -43,7 +43,8 @@ class Layout:
     chunk: tuple[int, ...]
     fill: int
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    codec: BloscCodec = CODEC
+    codec: BloscCodec | None = CODEC
+    """None stores numbers as they are."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Store:
         group = zarr.open_group(self.root.zarr(self.name), mode="r+", zarr_format=3)
         found = [group[name] for name in names]
         assert all(isinstance(array, zarr.Array) for array in found)
-        return found  # type: ignore[return-value]
+        return found  # type: ignore[return-value]  # asserted one by one
 
     def read(self, name: str, region: tuple[slice, ...] = ()) -> NDArray[Any]:
         """Pixels of an array, all of it or a region."""
@@ -251,11 +252,11 @@ def chunk_side(side: int) -> int:
     return gcd(side, CHUNK)
 
 
-def plane(grid: Grid, dtype: DTypeLike, fill: int, attributes: Mapping[str, Any]) -> Layout:
+def plane(grid: Grid, dtype: DTypeLike, fill: int, attributes: Mapping[str, Any], codec: BloscCodec = CODEC) -> Layout:
     """A (y, x) array whose shards are the grid's tiles."""
     side, chunk = grid.side, chunk_side(grid.side)
     located = {**attributes, "grid_mapping": "spatial_ref"}
-    return Layout(("y", "x"), grid.shape, dtype, (side, side), (chunk, chunk), fill, located)
+    return Layout(("y", "x"), grid.shape, dtype, (side, side), (chunk, chunk), fill, located, codec)
 
 
 def plane_objects(grid: Grid, tile: Tile, arrays: Iterable[str]) -> tuple[str, ...]:

@@ -21,6 +21,15 @@ class Each(Protocol):
     ) -> Iterator[tuple[Item, Result | Exception]]: ...
 
 
+def each_here(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result | Exception]]:
+    """In this very process: for items that are not worth starting workers for."""
+    for item in items:
+        try:
+            yield item, function(item)
+        except Exception as error:
+            yield item, error
+
+
 @contextmanager
 def item_workers(address: str, count: int) -> Iterator[Each]:
     """`count` workers of one core each: of the Ray cluster at `address`, or of this machine if there is none."""

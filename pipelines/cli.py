@@ -5,10 +5,11 @@ import shlex
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
+from catalogs.parcels.kinds import Kind
 from pipelines.exits import INTERRUPTED, Exit, go, say_lost
 from pipelines.supervision import supervised
 
@@ -137,9 +138,7 @@ def status(project: ProjectFile, as_json: Json = False) -> None:
 def parcels(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The parcels: a vector file or an archive with one.")],
     out: Annotated[Path, typer.Option(help="A new folder for the audit and the harmonised parcels.")] = Path("audit"),
-    source: Annotated[
-        Literal["eurocrops", "eurocrops-v2", "national"], typer.Option(help="The family of parcel data.")
-    ] = "eurocrops",
+    source: Annotated[Kind, typer.Option(help="The family of parcel data.")] = "eurocrops",
     country: Annotated[str, typer.Option(help="As EuroCrops names it: AT, BE_VLG.")] = "",
     mapping: Annotated[Path | None, typer.Option(help="CSV file from the crops in the file to classes.")] = None,
     layer: Annotated[str | None, typer.Option(help="The layer, where there are several.")] = None,

@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from catalogs.parcels.sources import Chunk, Source, declared_year, open_source, 
 from catalogs.parcels.table import FOLDER, Rows, part_key, part_numbers, write_part
 from catalogs.root import Root
 from catalogs.stores import Store
-from cluster.items import item_workers
+from cluster.items import Each, each_here, item_workers
 from cluster.progress import Progress
 from pipelines.download import local_copy
 from pipelines.outcomes import Outcomes
@@ -74,13 +75,18 @@ def fill_table(
     outcomes = Outcomes(table)
     with progress.stage("harmonise", len(job.parts), "parts", already=len(job.parts) - len(todo)) as bar:
         if todo:
-            with item_workers("", workers) as each:  # the file lies here, and may lie nowhere else
+            with _workers_for(todo, workers) as each:
                 for number, outcome in each(partial(harmonise_part, job), todo):
                     outcomes.add(_unit(number), outcome)
                     bar.advance()
     outcomes.check()
     table.sweep()
     return [table.ledger.record(_unit(number)) for number in job.parts]
+
+
+def _workers_for(todo: Sequence[int], workers: int) -> AbstractContextManager[Each]:
+    """On this machine, for the file may lie nowhere else; a single part is done before any worker has started."""
+    return item_workers("", workers) if len(todo) > 1 else nullcontext(each_here)
 
 
 def begin_table(root: Root, description: Mapping[str, Any]) -> Store:

@@ -1,40 +1,19 @@
 """label: the parcel table to the label store, one tile at a time, on the cube's grid."""
 
-import time
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from shapely.geometry.base import BaseGeometry
-
 from catalogs import crops
-from catalogs.burnt_parcels import tell
-from catalogs.grid import Grid, Tile
-from catalogs.parcels.table import read_parcels
-from catalogs.rasterise import Rule, rasterise
-from catalogs.region import outside_region
-from catalogs.root import Root
-from catalogs.stores import Store, spatial_coordinates, write_shard
+from catalogs.stores import Store, spatial_coordinates
 from catalogs.taxonomy import BACKGROUND, IGNORE
 from cluster.items import item_workers
 from cluster.progress import Progress
 from pipelines.harmonise import harmonise
 from pipelines.label_plan import describe_labels, rule_of
+from pipelines.labelling import Labelling, label_tile
 from pipelines.outcomes import Outcomes
 from pipelines.plan import Plan
 from pipelines.stored import units_of
-
-
-@dataclass(frozen=True)
-class Labelling:
-    """Everything a worker needs to label any tile."""
-
-    root: Root
-    grid: Grid
-    region: BaseGeometry
-    outside: int
-    """The class of ground in no parcel."""
-    rule: Rule
 
 
 def label(plan: Plan, progress: Progress) -> dict[str, Any]:
@@ -68,25 +47,6 @@ def burn(plan: Plan, progress: Progress) -> None:
                     bar.advance()
     outcomes.check()
     store.sweep()
-
-
-def label_tile(job: Labelling, tile: Tile) -> dict[str, Any]:
-    """Read the parcels of a tile, burn them, write and commit."""
-    began = time.monotonic()
-    window = job.grid.window(tile)
-    bounds = job.grid.bounds(window)
-    parcels = read_parcels(job.root, bounds, job.grid.crs)
-    crop, parcel = rasterise(parcels, job.grid, window, job.outside, job.rule)
-    abroad = outside_region(job.region, job.grid, window)
-    crop[abroad], parcel[abroad] = IGNORE, 0  # other countries' fields are not declared here: nothing is known of them
-    store = Store(job.root, crops.LABELS)
-    digests = [
-        write_shard(store.array("crop"), window.slices, crop),
-        write_shard(store.array("parcel"), window.slices, parcel),
-    ]
-    record = {"digests": digests, **tell(parcels, parcel, bounds, job.grid.resolution)}
-    store.ledger.commit(str(tile), record | {"seconds": round(time.monotonic() - began, 3)})
-    return record
 
 
 def _outside(plan: Plan) -> int:

@@ -15,7 +15,7 @@ from catalogs.bands import BANDS
 from catalogs.cube import read_cube
 from catalogs.errors import BadInput
 from catalogs.grid import Grid, Tile, Window
-from catalogs.region import outside_region
+from catalogs.region_mask import outside_region
 from catalogs.root import Root
 from catalogs.stores import Store, spatial_coordinates, write_shard
 from catalogs.taxonomy import IGNORE

@@ -18,6 +18,7 @@ from catalogs.grid import Bounds
 from catalogs.parcels.crosswalks import open_crosswalk
 from catalogs.parcels.dialects import dialects
 from catalogs.parcels.footers import SIDES
+from catalogs.parcels.kinds import KINDS
 from catalogs.parcels.sources import Asked, open_source
 from catalogs.parcels.table import read_columns, read_parcels
 from catalogs.root import Root
@@ -27,7 +28,7 @@ from cluster.progress import Progress
 from pipelines.audit import audit_table
 from pipelines.audit_figures import Given, Row
 from pipelines.audit_rasters import overlap_rows
-from pipelines.harmonise import PART, Harmonising, begin_table, describe_source, fill_table, harmonise_part
+from pipelines.harmonise import PART, Harmonising, begin_table, describe_source, fill_table
 from pipelines.project.checks import country_code
 
 CRS = "EPSG:3035"
@@ -41,8 +42,6 @@ SQUARE = 10_240.0
 
 FARTHEST = 2000
 """Squares to each side of the origin of CRS: no ground is farther away."""
-
-KINDS = ("eurocrops", "eurocrops-v2", "national")
 
 EVERYWHERE: Bounds = (-inf, -inf, inf, inf)
 
@@ -64,7 +63,6 @@ def check_parcels(
     source = open_source(file, asked, out / "unpacked")
     job = Harmonising(root, source, crosswalk, CRS, None, year)
     described = {"store": "parcels", "crosswalk": crosswalk.identity, "year": year, **describe_source(source)}
-    _begin(root, described)
     records = _filled(job, described, progress)
     about = {"file": file.name, "country": country, "source": asked.kind, "region": None, "year": year}
     given = Given(root, taxonomy, crosswalk, about | {"year_given": year is not None, "table": described}, RESOLUTION)
@@ -82,23 +80,12 @@ def _country(given: str) -> str:
         raise BadInput(f"country {given!r}", "It is not a country as EuroCrops names it.", remedy) from error
 
 
-def _begin(root: Root, described: Row) -> None:
-    try:
-        begin_table(root, described)
-    except BadInput as error:
-        raise BadInput(error.given, error.why, f"Choose another --out, or remove {root.path()}.") from error
-
-
 def _filled(job: Harmonising, described: Row, progress: Progress) -> list[Row]:
-    """The table's records; the work of a single part is not worth starting workers for."""
-    if len(job.parts) > 1:
-        return fill_table(job, described, os.cpu_count() or 1, progress)
-    table = begin_table(job.root, described)
-    with progress.stage("harmonise", len(job.parts), "parts") as bar:
-        for number in job.parts:
-            harmonise_part(job, number)
-            bar.advance()
-    return [table.ledger.record(unit) for unit in sorted(table.ledger.done())]
+    try:
+        begin_table(job.root, described)
+    except BadInput as error:
+        raise BadInput(error.given, error.why, f"Choose another --out, or remove {job.root.path()}.") from error
+    return fill_table(job, described, os.cpu_count() or 1, progress)
 
 
 def _overlaps(root: Root, parcels: int, progress: Progress) -> dict[tuple[int, int], list[float]]:

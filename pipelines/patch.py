@@ -50,7 +50,8 @@ def patch(plan: Plan, progress: Progress) -> dict[str, Any]:
         with item_workers(plan.project.compute.address, plan.workers) as each:
             choose(plan, progress, measuring_of(plan), each)
     patches = patch_store.patches_of(read_index(plan.root))
-    layouts = patch_layouts(len(patches), len(plan.periods), plan.project.patches.size)
+    codec = None if plan.root.is_local else patch_store.PACKED
+    layouts = patch_layouts(len(patches), len(plan.periods), plan.project.patches.size, codec)
     store.begin(layouts, {}, description, {"title": f"Training patches of {plan.project.region.name}"})
     copied = _copy(plan, store, patches, progress)
     store.sweep()
@@ -73,9 +74,10 @@ def copy_shard(job: Cutting, members: Sequence[Patch]) -> dict[str, Any]:
     store = Store(job.root, patch_store.NAME)
     first = members[0].number
     rows = slice(first, first + len(members))
+    reflectances, crops_of = store.arrays("reflectance", "crop")
     digests = [
-        write_shard(store.array("reflectance"), (rows, *[slice(None)] * 4), pictures),
-        write_shard(store.array("crop"), (rows, *[slice(None)] * 2), crop),
+        write_shard(reflectances, (rows, *[slice(None)] * 4), pictures),
+        write_shard(crops_of, (rows, *[slice(None)] * 2), crop),
     ]
     seen = moments(pictures[[member.split == TRAIN for member in members]])
     sums = {name: getattr(seen, name).tolist() for name in ("count", "total", "squares")}

@@ -13,7 +13,7 @@ from catalogs import crops, cube
 from catalogs.grid import Grid, Tile, Window
 from catalogs.patch_splits import Ids
 from catalogs.patches import Block, Candidate, Quality, block_of, inner_mask, measure_patch, patch_windows
-from catalogs.region import outside_region
+from catalogs.region_mask import outside_region
 from catalogs.root import Root
 from catalogs.stores import Store
 from catalogs.taxonomy import IGNORE

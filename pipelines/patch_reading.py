@@ -1,4 +1,4 @@
-"""Patches for training: shuffled across the shards that are open, and decoded ahead of use into memory used again."""
+"""Patches for training: shuffled across the shards that are open, seen where they lie or decoded ahead of use."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -65,8 +65,9 @@ class PatchReader:
     def __init__(self, *roots: Root) -> None:
         self.roots = roots
         self.kept: dict[int, list[Shard]] = {}
-        first = Store(roots[0], patch_store.NAME)
-        self.shapes = first.array("reflectance").shape[1:], first.array("crop").shape[1:]
+        arrays = [Store(root, patch_store.NAME).arrays("reflectance", "crop") for root in roots]
+        self.shapes = arrays[0][0].shape[1:], arrays[0][1].shape[1:]
+        self.packed = [bool(both[0].compressors) for both in arrays]
 
     def read(self, number: int) -> Pair:
         """One patch, in memory of its own."""
@@ -75,10 +76,22 @@ class PatchReader:
         return picture[0], crop[0]
 
     def stream(self, order: Sequence[int]) -> Iterator[Pair]:
-        """The patches in this order. What one turn gives is overwritten later: use it, or copy it, before the next.
+        """The patches in this order. What one turn gives is not to be written to, and may be overwritten later: use it,
+        or copy it, before the next.
+        """
+        return self._decoded(order) if any(self.packed) else self._seen(order)
 
-        A thread decodes ahead: of each shard just the patches in the order, so that workers which share an epoch also
-        share its work.
+    def _seen(self, order: Sequence[int]) -> Iterator[Pair]:
+        """Where they lie, in the cache of files or in what was fetched: nothing is copied, no thread is needed."""
+        pictures, crops = self.shapes
+        with ThreadPoolExecutor(AHEAD) as pool:
+            for number, shards in zip(order, self._shards_of(order, pool), strict=True):
+                place = number % SHARD
+                yield shards[0].view(place, pictures, np.uint16), shards[1].view(place, crops, np.uint8)
+
+    def _decoded(self, order: Sequence[int]) -> Iterator[Pair]:
+        """A thread decodes ahead: of each shard just the patches in the order, so that workers which share an epoch
+        also share its work.
         """
         free: SimpleQueue[Pair | None] = SimpleQueue()
         full: SimpleQueue[Filled] = SimpleQueue()
@@ -135,9 +148,10 @@ class PatchReader:
     def _open(self, name: int) -> list[Shard]:
         if name in self.kept:
             return self.kept[name]
-        root, shard = self.roots[name * SHARD // STORE], name % (STORE // SHARD)
+        store, shard = name * SHARD // STORE, name % (STORE // SHARD)
+        root = self.roots[store]
         keys = shard_key("reflectance", shard, 0, 0, 0, 0), shard_key("crop", shard, 0, 0)
-        shards = open_shards(root, [f"{patch_store.NAME}/{key}" for key in keys], SHARD)
+        shards = open_shards(root, [f"{patch_store.NAME}/{key}" for key in keys], SHARD, self.packed[store])
         if root.is_local and len(self.kept) < KEPT:
             self.kept[name] = shards
         return shards

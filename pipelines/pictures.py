@@ -15,7 +15,7 @@ from shapely import prepare
 from catalogs.crops import LABELS, MAP
 from catalogs.grid import Tile, Window
 from catalogs.patch_store import Patch
-from catalogs.region import outside_region
+from catalogs.region_mask import outside_region
 from catalogs.stores import Store
 from catalogs.taxonomy import IGNORE, Taxonomy
 from cluster.progress import Bar

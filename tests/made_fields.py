@@ -9,7 +9,7 @@ import shapely
 from catalogs import crops, cube
 from catalogs.cube import cube_units
 from catalogs.grid import Window
-from catalogs.region import outside_region
+from catalogs.region_mask import outside_region
 from catalogs.stores import Store, spatial_coordinates, write_shard
 from catalogs.taxonomy import IGNORE
 from pipelines.plan import Plan, make_plan

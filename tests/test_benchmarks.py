@@ -1,13 +1,16 @@
-"""What benchmarks/ingest.py rests on: its scenes, server, watch over memory, check of counts, and ratios."""
+"""What the benchmarks rest on: scenes and parcels, a server, watch over memory, checks of pixels, and ratios."""
 
+import json
 import sys
 import urllib.error
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rasterio
+import shapely
 import zarr
 
 from catalogs.bands import BANDS
@@ -144,3 +147,18 @@ def test_ratios_are_taken_within_a_round_so_that_load_cancels_out() -> None:
     assert composite["cost_of_reading_alone"] == 1.5
     assert summary(rounds)["rate_of_decoding"] == 0.5
     assert summary(rounds)["times_stackstac"] is None
+
+
+def test_contestants_of_the_labels_benchmark_burn_the_same_pixels(tmp_path: Path, capsys: Any) -> None:
+    import labels_contestant
+    import labels_land
+
+    land = labels_land.Land(parcels=150, side=512, tile=256)
+    task = labels_contestant.Task(land.write(tmp_path), land, tmp_path / "out", cores=2)
+    for name in ("furrow, rasterising alone", "rasterio"):
+        labels_contestant.CONTESTANTS[name](task, untimed)
+    one, other = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert one == other and len(one[land.name]) == 16
+    shapes = land.outlines()
+    pairs = shapely.STRtree(shapes).query(shapes, predicate="overlaps")
+    assert len(shapes) == 150 and pairs.size == 0

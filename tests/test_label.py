@@ -38,8 +38,9 @@ from cluster.kept import kept
 from cluster.progress import LineProgress
 from pipelines import harmonise as harmonising
 from pipelines.harmonise import Harmonising, begin_table, fill_table, harmonise, harmonise_part, table_description
-from pipelines.label import Labelling, burn, label_tile
+from pipelines.label import burn
 from pipelines.label_plan import describe_labels, rule_of
+from pipelines.labelling import Labelling, label_tile
 from pipelines.plan import Plan, make_plan
 from pipelines.project import parse_project
 
@@ -218,6 +219,16 @@ def test_a_table_is_the_same_whoever_makes_it_and_resumes_what_is_missing(countr
         assert bytes_of(job.root, "parcels").items() >= undisturbed.items()
         assert os.stat(job.root.path(part_key(0))).st_mtime_ns == kept_before
         assert not list(Path(job.root.url).rglob("*.partial"))
+
+
+def test_a_single_part_is_worth_no_workers(country, tmp_path, monkeypatch):
+    job = replace(source_job(country, tmp_path / "root"), part=10**6)
+    monkeypatch.setattr("pipelines.harmonise.item_workers", lambda *_: pytest.fail("workers were started"))
+    (record,) = fill_table(job, {"made": "so"}, 2, quiet())
+    assert record["read"] == job.source.count
+    nowhere = replace(job, root=Root(str(tmp_path / "other")), source=replace(job.source, opens_as="nowhere.gpkg"))
+    with pytest.raises(BadInput, match="nowhere.gpkg|parcel file"):
+        fill_table(nowhere, {"made": "so"}, 2, quiet())
 
 
 def without_seconds(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

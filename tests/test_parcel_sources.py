@@ -498,6 +498,17 @@ def test_a_file_that_is_cut_off_is_refused(kind, tmp_path):
         read_chunk(open_source(path.with_suffix(".shp") if name == "dbf" else path, EUROCROPS, tmp_path / "s"), 0, 20)
 
 
+@pytest.mark.parametrize("schema", [True, False])
+def test_a_gml_file_that_is_broken_in_its_middle_is_refused_as_damaged(schema, tmp_path):
+    path = WRITERS["gml"](tmp_path)
+    if not schema:
+        (tmp_path / "a.xsd").unlink()
+    head, rest = path.read_text().split("<ogr:featureMember", 1)
+    path.write_text(f"{head}<ogr:lost<{rest}")
+    with pytest.raises(BadInput, match="damaged: its XML is broken.*line"):
+        open_source(path, EUROCROPS, tmp_path / "s")
+
+
 def test_a_gml_file_may_end_in_remarks(tmp_path):
     path = WRITERS["gml"](tmp_path)
     head, root = path.read_text().split("?>", 1)

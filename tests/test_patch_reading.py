@@ -5,33 +5,32 @@ import tracemalloc
 from collections import Counter
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
+from zarr.codecs import BloscCodec
 
 from catalogs import patch_store
 from catalogs.errors import BadInput
-from catalogs.patch_store import SHARD, patch_layouts
+from catalogs.patch_store import PACKED, SHARD, patch_layouts
 from catalogs.root import Root
-from catalogs.stores import CODEC, Layout, Store, write_shard
+from catalogs.stores import CODEC, Store, write_shard
 from pipelines import patch_reading
 from pipelines.patch_reading import OPEN_SHARDS, STORE, PatchReader, batches, shuffled
 
 PATCHES, PERIODS, SIZE = 70, 2, 32
 
 
-def write_store(root: Root, seed: int = 1, patches: int = PATCHES, codec: object = None) -> np.ndarray:
+def write_store(root: Root, seed: int = 1, patches: int = PATCHES, codec: BloscCodec | None = None) -> np.ndarray:
     """A store of small patches, the last shard of which is not full; its pictures."""
     rng = np.random.default_rng(seed)
     pictures = rng.integers(1, 4000, (patches, PERIODS, 10, SIZE, SIZE)).astype(np.uint16)
     pictures[:, :, 4:7] = 0
-    layouts = patch_layouts(patches, PERIODS, SIZE)
-    if codec:
-        layouts = {name: Layout(**vars(layout) | {"codec": codec}) for name, layout in layouts.items()}
     store = Store(root, patch_store.NAME)
-    store.begin(layouts, {}, {"store": "patches"})
+    store.begin(patch_layouts(patches, PERIODS, SIZE, codec), {}, {"store": "patches"})
     for first in range(0, patches, SHARD):
         rows, whole = slice(first, min(first + SHARD, patches)), slice(None)
         write_shard(store.array("reflectance"), (rows, whole, whole, whole, whole), pictures[rows])
@@ -43,10 +42,10 @@ def crops_of(pictures: np.ndarray) -> np.ndarray:
     return (pictures[:, 0, 0] % 11).astype(np.uint8)
 
 
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory) -> tuple[Root, np.ndarray]:
+@pytest.fixture(scope="module", params=[None, PACKED], ids=["as they are", "packed"])
+def stored(request, tmp_path_factory) -> tuple[Root, np.ndarray]:
     root = Root(str(tmp_path_factory.mktemp("stored")))
-    return root, write_store(root)
+    return root, write_store(root, codec=request.param)
 
 
 @given(st.sets(st.integers(0, 500), min_size=1), st.integers(0, 9), st.integers(0, 9))
@@ -103,8 +102,9 @@ def test_any_order_is_read(stored, order, monkeypatch):
         assert (picture == pictures[number]).all() and (crop == crops_of(pictures)[number]).all()
 
 
-def test_a_patch_stays_as_it_is_until_the_next_is_asked_for(stored, monkeypatch):
-    root, _ = stored
+def test_a_patch_stays_as_it_is_until_the_next_is_asked_for(tmp_path, monkeypatch):
+    root = Root(str(tmp_path))
+    write_store(root, codec=PACKED)
     held, harmed, decode = [0], [], patch_reading._decode
 
     def watched(shards, number, picture, crop):
@@ -133,9 +133,10 @@ def test_workers_read_their_parts_of_one_epoch(stored):
     assert sorted(seen) == sorted(picture[0, 0, 0, :3].tolist() for picture in pictures)
 
 
-def test_stores_are_read_side_by_side(stored, tmp_path):
+@pytest.mark.parametrize("codec", [None, PACKED], ids=["as they are", "packed"])
+def test_stores_are_read_side_by_side(stored, tmp_path, codec):
     root, pictures = stored
-    others = write_store(Root(str(tmp_path)), seed=2, patches=20)
+    others = write_store(Root(str(tmp_path)), seed=2, patches=20, codec=codec)
     order = shuffled([*range(PATCHES), *range(STORE, STORE + 20)], 0, 0)
     assert any(number >= STORE for number in order[:60])
     for number, (picture, _) in zip(order, PatchReader(root, Root(str(tmp_path))).stream(order), strict=True):
@@ -171,10 +172,19 @@ def test_who_stops_early_leaves_no_thread_behind(stored):
     assert threading.active_count() == before
 
 
-@pytest.mark.parametrize("harm", ["cut", "index", "chunk", "empty"])
+def test_nobody_can_write_to_patches_where_they_lie(tmp_path):
+    write_store(Root(str(tmp_path)))
+    for picture, crop in PatchReader(Root(str(tmp_path))).stream([3]):
+        assert not picture.flags.writeable and not crop.flags.writeable
+    picture, crop = PatchReader(Root(str(tmp_path))).read(3)
+    picture[...], crop[...] = 0, 0  # a copy of one's own
+
+
+@pytest.mark.parametrize("harm", ["cut", "index", "size", "empty", "packed: index", "packed: chunk"])
 def test_a_damaged_shard_is_told_and_not_read(tmp_path, harm):
+    codec, harm = (PACKED if "packed" in harm else None), harm.split()[-1]
     root = Root(str(tmp_path))
-    write_store(root, patches=20)
+    write_store(root, patches=20, codec=codec)
     path = Path(root.path("patches.zarr/reflectance/c/0/0/0/0/0"))
     data = bytearray(path.read_bytes())
     if harm == "index":  # the first two chunks exchanged: each can be decoded, and is another patch
@@ -182,15 +192,19 @@ def test_a_damaged_shard_is_told_and_not_read(tmp_path, harm):
         data[start : start + 32] = data[start + 16 : start + 32] + data[start : start + 16]
     if harm == "chunk":
         data[:16] = bytes(16)
+    if harm == "size":  # an index that is whole, and of other chunks
+        start = len(data) - 4 - 16 * SHARD
+        np.frombuffer(data, "<u8", 2, start)[1] -= 2
+        data[-4:] = google_crc32c.value(bytes(data[start:-4])).to_bytes(4, "little")
     path.write_bytes({"cut": bytes(data[:-50]), "empty": b""}.get(harm, bytes(data)))
     with pytest.raises(BadInput, match="shard .*reflectance/c/0"):
         list(PatchReader(root).stream(range(20)))
 
 
-def test_memory_is_three_blocks_whatever_the_epoch(tmp_path, monkeypatch):
+def test_memory_of_decoding_is_three_blocks_whatever_the_epoch(tmp_path, monkeypatch):
     monkeypatch.setattr(patch_reading, "BLOCK_BYTES", 200_000)
     root = Root(str(tmp_path))
-    pictures = write_store(root, patches=160)
+    pictures = write_store(root, patches=160, codec=PACKED)
     reader, peaks = PatchReader(root), []
     for times in (1, 4):
         order = list(range(160)) * times

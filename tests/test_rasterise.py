@@ -348,3 +348,20 @@ def test_slovenia_burns_as_its_own_raster_does():
     labelled = truth != 0
     assert labelled.sum() > 5000
     np.testing.assert_array_equal(crop[labelled], truth[labelled])
+
+
+@pytest.mark.parametrize("count", [53_510, 53_511])  # the most whose numbers add up in 32 bits, and one more
+def test_as_many_parcels_as_there_are_in_a_block(count):
+    corner = Window(0, 0, BLOCK, BLOCK)
+    left, _, _, top = GRID.bounds(corner)
+    y, x = np.divmod(np.arange(count), BLOCK)
+    squares = box(left + 10 * x, top - 10 * (y + 1), left + 10 * (x + 1), top - 10 * y)
+    crop, parcel = rasterise(parcels(squares, np.full(count, 3)), GRID, corner, 0)
+    assert (parcel.ravel()[:count] == np.arange(1, count + 1)).all() and not parcel.ravel()[count:].any()
+    assert (crop.ravel() == np.repeat([3, 0], [count, BLOCK**2 - count])).all()
+    stacked = np.full(count, squares[0])
+    stacked[46_489] = squares[1]  # in 32 bits, the sum of all but this one would be a small number
+    crop, parcel = rasterise(parcels(stacked, np.full(count, 3), np.arange(count, 0, -1)), GRID, corner, 0)
+    assert (crop[0, 0], parcel[0, 0], np.count_nonzero(parcel)) == (3, 1, 2)
+    crop, parcel = rasterise(parcels(stacked, np.r_[np.full(count - 1, 3), 4]), GRID, corner, 0)
+    assert (crop[0, 0], crop[0, 1], np.count_nonzero(parcel)) == (255, 3, 1)

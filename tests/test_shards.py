@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from zarr.codecs import BloscCodec
 from zarr.core.indexing import morton_order_iter
 
+from catalogs.crops import FLAT
+from catalogs.patch_store import PACKED
 from catalogs.shards import encode_shard, z_order
 from catalogs.stores import CODEC, write_shard
 
-CODECS = {"cube": CODEC, "patches": BloscCodec(cname="lz4", clevel=5, shuffle="noshuffle", blocksize=256 * 1024)}
+CODECS = {"cube": CODEC, "labels": FLAT, "patches in a bucket": PACKED, "patches": None}
 
 LAYOUTS = (
     # shape, shard, chunk
@@ -24,7 +26,7 @@ LAYOUTS = (
 )
 
 
-def arrays(folder: Path, layout: tuple, dtype: str, codec: BloscCodec = CODEC) -> list[zarr.Array]:
+def arrays(folder: Path, layout: tuple, dtype: str, codec: BloscCodec | None = CODEC) -> list[zarr.Array]:
     """Two that are alike."""
     shape, shard, chunk = layout
     group = zarr.create_group(str(folder), zarr_format=3)

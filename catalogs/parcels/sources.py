@@ -17,6 +17,7 @@ from catalogs.parcels.dialects import country_called, fitting
 from catalogs.parcels.layers import Columns, Layer, lock_of, shapes_of
 from catalogs.parcels.systems import bounds_of, check_place, system_of
 from catalogs.parcels.text import codes_of, encodings, names_of, numbers_of, parts_of
+from catalogs.parcels.wholeness import check_well_formed
 from catalogs.parcels.years import year_in, years_of
 
 __all__ = ["Asked", "Chunk", "Source", "declared_year", "open_source", "read_chunk"]
@@ -97,6 +98,8 @@ def _opened(path: Path, asked: Asked, scratch: Path) -> Source:
     source = _source(path, file, inner, asked, chosen, crs, format)
     source = _by_place(source, file, chosen, scratch, format)
     if source.count == 0:
+        if format == vectors.GML:
+            check_well_formed(file, path)
         raise _empty(path, chosen.layer)
     if source.is_parquet:
         geoparquet.check_single(Path(source.opens_as), path, chosen.columns)
@@ -113,7 +116,10 @@ def _look(file: Path, given: Path, scratch: Path, country: str) -> tuple[list[La
     if format == vectors.GML:
         file = beside_scratch(file, scratch)
     tries = encodings(file, country) if format == vectors.SHAPEFILE else ()
-    return vectors.layers_of(file, given, format, tries), format
+    layers = vectors.layers_of(file, given, format, tries)
+    if format == vectors.GML and not layers:
+        check_well_formed(file, given)
+    return layers, format
 
 
 def _source(path: Path, file: Path, inner: str, asked: Asked, chosen: Chosen, crs: str, format: str) -> Source:

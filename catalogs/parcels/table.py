@@ -7,7 +7,6 @@ from functools import cached_property, lru_cache
 from io import BytesIO
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -82,9 +81,19 @@ class Parcels:
     geometries: Objects
     classes: NDArray[np.uint8]
     ids: NDArray[np.uint32]
+    encoded: Objects | None = None
+    """The geometries as WKB, where it is at hand."""
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def wkb(self) -> Objects:
+        """Encoded once for all that is burnt of it."""
+        return np.asarray(shapely.to_wkb(self.geometries) if self.encoded is None else self.encoded, dtype=object)
+
+    def chosen(self, some: NDArray[np.intp]) -> "Parcels":
+        return Parcels(self.crs, self.geometries[some], self.classes[some], self.ids[some], self.wkb[some])
 
     @cached_property
     def tree(self) -> shapely.STRtree:
@@ -127,6 +136,8 @@ def _arrow(rows: Rows) -> pa.Table:
 def _along_curve(shapes: Objects) -> NDArray[np.uint32]:
     if not len(shapes):
         return np.zeros(0, dtype=np.uint32)
+    import geopandas as gpd  # 60 MB that workers which only read the table can do without
+
     return np.asarray(gpd.GeoSeries(shapes).hilbert_distance(level=15), dtype=np.uint32)
 
 
@@ -147,20 +158,14 @@ def read_columns(root: Root, columns: Sequence[str]) -> Iterator[pa.Table]:
 
 def read_parcels(root: Root, bounds: Bounds, crs: str) -> Parcels:
     """The parcels whose box meets `bounds`, in the order of their numbers; `crs` is the table's, and of `bounds`."""
-    found = [
-        _meeting(part, np.flatnonzero(_meet(part.boxes, bounds)), bounds) for part in parts_of(root) if _same(part, crs)
-    ]
-    table = pa.concat_tables(found) if found else SCHEMA.empty_table().select(WANTED)
-    order = np.argsort(table["parcel"].to_numpy(), kind="stable")
-    return Parcels(
-        crs,
-        np.asarray(shapely.from_wkb(table["geometry"].to_numpy()), dtype=object)[order],
-        table["crop"].to_numpy()[order],
-        table["parcel"].to_numpy()[order],
-    )
-
-
-WANTED = ["parcel", "crop", "geometry"]
+    parts = [part for part in parts_of(root) if _same(part, crs)]
+    found = [_meeting(part, np.flatnonzero(_meet(part.boxes, bounds)), bounds) for part in parts]
+    ids = np.concatenate([np.zeros(0, np.uint32), *(ids for ids, _, _ in found)])
+    classes = np.concatenate([np.zeros(0, np.uint8), *(classes for _, classes, _ in found)])
+    wkb = np.array([outline for *_, outlines in found for outline in outlines], dtype=object)
+    order = np.argsort(ids, kind="stable")
+    shapes = np.asarray(shapely.from_wkb(wkb[order]), dtype=object)
+    return Parcels(crs, shapes, classes[order], ids[order], wkb[order])
 
 
 def _same(part: Part, crs: str) -> bool:
@@ -180,11 +185,25 @@ def _meet(boxes: NDArray[np.float64], bounds: Bounds) -> NDArray[np.bool_]:
     return np.asarray(meet, dtype=np.bool_)
 
 
-def _meeting(part: Part, groups: NDArray[np.intp], bounds: Bounds) -> pa.Table:
-    """The rows of some groups that meet the bounds."""
+def _meeting(
+    part: Part, groups: NDArray[np.intp], bounds: Bounds
+) -> tuple[NDArray[np.uint32], NDArray[np.uint8], list[bytes]]:
+    """Ids, classes and outlines of some groups' parcels that meet the bounds."""
     if not groups.size:
-        return SCHEMA.empty_table().select(WANTED)
+        return np.zeros(0, np.uint32), np.zeros(0, np.uint8), []
     with opened(part) as file:
-        table = file.read_row_groups(groups.tolist(), columns=[*WANTED, *SIDES], use_threads=False)
-    boxes = np.column_stack([table[side].to_numpy() for side in SIDES])
-    return table.select(WANTED).replace_schema_metadata().filter(pa.array(_meet(boxes, bounds)))
+        table = file.read_row_groups(groups.tolist(), columns=["parcel", "crop", "geometry", *SIDES], use_threads=False)
+    rows = np.flatnonzero(_meet(np.column_stack([_numbers(table[side]) for side in SIDES]), bounds))
+    return _numbers(table["parcel"])[rows], _numbers(table["crop"])[rows], _bytes_of(table["geometry"], rows)
+
+
+def _numbers(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Arrow's own to_numpy would load pandas, 50 MB that a worker can do without."""
+    return np.from_dlpack(column.combine_chunks())
+
+
+def _bytes_of(column: pa.ChunkedArray, rows: NDArray[np.intp]) -> list[bytes]:
+    array = column.combine_chunks()
+    _, offsets, data = array.buffers()
+    ends, outlines = np.frombuffer(offsets, np.int32)[array.offset :], memoryview(data)
+    return [outlines[a:b].tobytes() for a, b in zip(ends[rows].tolist(), ends[rows + 1].tolist(), strict=True)]

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from xml.parsers.expat import ExpatError, ParserCreate
 
 from catalogs.errors import BadInput
 
@@ -37,6 +38,15 @@ def check_gml(path: Path, given: Path) -> None:
     name = root[1] if root else b""
     if not re.search(rb"</" + re.escape(name) + rb"\s*>$", tail):
         raise _cut(given, f"it does not end with </{name.decode(errors='replace')}>")
+
+
+def check_well_formed(path: Path, given: Path) -> None:
+    """Why GDAL found nothing in a GML file that ends as it should: it goes as far as it understands, without a word."""
+    with path.open("rb") as file:
+        try:
+            ParserCreate().ParseFile(file)
+        except ExpatError as error:
+            raise _cut(given, f"its XML is broken, {error}") from error
 
 
 def _cut(given: Path, sign: str) -> BadInput:

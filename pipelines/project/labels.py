@@ -6,6 +6,7 @@ from pydantic import AfterValidator, ValidationInfo
 from pydantic import field_validator as check
 
 import pipelines.project.checks as checks
+from catalogs.parcels.kinds import Kind
 from pipelines.project.errors import refuse
 from pipelines.project.tables import Seed, Share, Table, Text, key
 
@@ -13,7 +14,7 @@ File = Annotated[Text, AfterValidator(checks.local_file)]
 
 
 class Labels(Table):
-    source: Literal["eurocrops", "eurocrops-v2", "national"] = key(
+    source: Kind = key(
         "The family of parcel data: `eurocrops` (its column EC_hcat_c holds the crop), `eurocrops-v2`, or `national` "
         "(a country's own columns). The last two need `mapping`.", "eurocrops", "", "eurocrops")  # fmt: skip
     file: Annotated[Text, AfterValidator(checks.parcel_file)] = key(
