@@ -12,6 +12,7 @@ from catalogs.patch_store import NAME as PATCHES
 from cluster.actors import Slots, each_on_actors
 from cluster.progress import Progress
 from cluster.session import ray_session
+from models.architectures import SETTINGS
 from pipelines.checkpoints import card_in
 from pipelines.compare_page import TABLE, write_comparison
 from pipelines.compare_scoring import Scoring, Share, shares_of, start_scoring
@@ -19,6 +20,7 @@ from pipelines.devices import gpus_per_worker, workers_that_fit
 from pipelines.held_out import held_out_patches
 from pipelines.outcomes import Unfinished
 from pipelines.plan import Plan
+from pipelines.project.errors import nearest
 from pipelines.project.learning import Model
 from pipelines.recipes import make_recipes
 from pipelines.stored import check_whole, identity_of
@@ -30,6 +32,7 @@ BEST = "-best"
 
 def compare(plan: Plan, progress: Progress) -> dict[str, Any]:
     """Train what is not trained yet, score what is not scored yet, and write the table."""
+    check_models(plan)
     check_whole(plan, cube.NAME, crops.LABELS)
     patches = held_out_patches(plan)
     if not patches:
@@ -55,6 +58,14 @@ def compare(plan: Plan, progress: Progress) -> dict[str, Any]:
     for line in table["lines"]:
         progress.say(f"compare: {line}")
     return {"table": plan.root.path(TABLE), "models": table["models"]}
+
+
+def check_models(plan: Plan) -> None:
+    for name in plan.project.compare.models:
+        if name.removesuffix(BEST) not in SETTINGS:
+            meant = nearest(name, SETTINGS)
+            remedy = f"Did you mean '{meant}'?" if meant else f"Write some of: {', '.join(SETTINGS)}."
+            raise BadInput(f"{plan.project.path}, compare.models: '{name}'", "there is no such architecture.", remedy)
 
 
 def plan_of(plan: Plan, name: str) -> Plan:
