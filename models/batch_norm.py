@@ -44,10 +44,11 @@ class SharedBatchNorm(_BatchNorm):
             return super().forward(x)
         weight = self.weight if self.affine else torch.ones(self.num_features, device=x.device)
         bias = self.bias if self.affine else torch.zeros(self.num_features, device=x.device)
-        y, mean, variance, count = _Normalised.apply(x, weight, bias, self.eps, self.total)  # type: ignore[no-untyped-call]
+        mean, variance, count = _statistics(x.detach(), self.total)
         if self.track_running_stats:
             self._follow(mean, variance * (count / (count - 1).clamp(min=1)))
-        return y  # type: ignore[no-any-return]
+        y: Tensor = _Normalised.apply(x, weight, bias, mean, variance, count, self.eps, self.total)  # type: ignore[no-untyped-call]
+        return y
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
@@ -59,46 +60,44 @@ class SharedBatchNorm(_BatchNorm):
 
 
 class _Normalised(torch.autograd.Function):
-    """What a worker's pixels become, and what they owe: each worker's loss depends on the pixels of all."""
+    """What a worker's pixels become, and what they owe: each worker's loss depends on the pixels of all.
+
+    PyTorch's fused kernels for fixed statistics pass over the pixels; what the statistics owe is added to theirs.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, total: Total) -> tuple[Tensor, ...]:
-        mean, variance, count = _statistics(x, total)
-        scale = torch.rsqrt(variance + eps)
-        ctx.save_for_backward(x, weight, mean, scale, count)
-        ctx.total = total
-        y = torch.nn.functional.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps)
-        ctx.mark_non_differentiable(mean, variance, count)
-        return y, mean, variance, count
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, count: Tensor, eps: float,
+        total: Total,
+    ) -> Tensor:  # fmt: skip
+        ctx.save_for_backward(x, weight, mean, variance, count)
+        ctx.eps, ctx.total = eps, total
+        return torch.nn.functional.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps)
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, mean, scale, count = ctx.saved_tensors
-        axes, shape = _axes(x), _shape(x)
-        centred = (x.float() - mean.view(shape)) * scale.view(shape)
-        to_bias = dy.float().sum(axes)
-        to_weight = (dy.float() * centred).sum(axes)
-        shared = ctx.total(torch.stack([to_bias, to_weight])) / count
-        dx = dy.float() - shared[0].view(shape) - centred * shared[1].view(shape)
-        dx = dx * (weight.float() * scale).view(shape)
-        return dx.to(x.dtype), to_weight.to(weight.dtype), to_bias.to(weight.dtype), None, None
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, mean, variance, count = ctx.saved_tensors
+        dx, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(
+            dy, x, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        )
+        by_bias, by_weight = ctx.total(torch.stack([to_bias, to_weight])) / count
+        scale = torch.rsqrt(variance + ctx.eps)
+        slope = weight * scale * scale * by_weight
+        start = weight * scale * by_bias - slope * mean
+        return dx - _line(x, slope, start), to_weight, to_bias, None, None, None, None, None
 
 
 def _statistics(x: Tensor, total: Total) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, biased variance and count over all workers. Twice around, as differences of large squares lose digits."""
-    axes, count = _axes(x), x.numel() // x.shape[1]
-    own = torch.cat([x.float().sum(axes), x.new_full((1,), count, dtype=torch.float32)])
-    sums = total(own)
-    number = sums[-1]
-    mean = sums[:-1] / number
-    variance, own_mean = torch.var_mean(x.float(), axes, correction=0)
-    squares = total(count * (variance + (own_mean - mean).square()))
-    return mean, squares / number, number
+    """Mean, biased variance and count over all workers. In double precision: the squares of what lies far from zero are
+    large, and their difference small."""
+    count = x.numel() // x.shape[1]
+    own_mean, own_variance = (part.double() for part in torch.batch_norm_update_stats(x, None, None, 0.0))
+    sums = total(torch.cat([own_mean, own_variance + own_mean.square(), own_mean.new_ones(1)]) * count)
+    mean, squares = (sums[:-1] / sums[-1]).chunk(2)
+    return mean.float(), (squares - mean.square()).clamp(min=0).float(), sums[-1].float()
 
 
-def _axes(x: Tensor) -> list[int]:
-    return [axis for axis in range(x.ndim) if axis != 1]
-
-
-def _shape(x: Tensor) -> list[int]:
-    return [1, -1, *[1] * (x.ndim - 2)]
+def _line(x: Tensor, slope: Tensor, start: Tensor) -> Tensor:
+    """slope * x + start by channel, in one pass."""
+    zero, one = torch.zeros_like(slope), torch.ones_like(slope)
+    return torch.nn.functional.batch_norm(x, zero, one, slope, start, training=False, eps=0.0)

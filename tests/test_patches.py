@@ -449,6 +449,23 @@ def test_nothing_of_a_country_or_year_that_is_held_out_is_learned_from(done, oth
     assert without.train == own.train
 
 
+def test_training_may_watch_a_country_that_is_held_out(done, other):
+    index = geopandas.read_parquet(other.root.path("patches.parquet")).assign(country="FR")
+    index.to_parquet(other.root.path("patches.parquet"))
+
+    def watching(named: str) -> Plan:
+        text = done.project.path.read_text().replace(FILTERS, f'{FILTERS}\nheld_out = ["{named}"]')
+        table = f'[training]\nalso = ["{other.root.url}"]\nstop_on = "{named}"\n[store]'
+        return make_plan(parse_project(text.replace("[store]", table), done.project.path))
+
+    (own,), (watched,) = make_recipes(done), make_recipes(watching("FR"))
+    assert watched.train == own.train, "something of it is learned from"
+    assert watched.validation == tuple(STORE + number for number in index["patch"])
+    assert watched.card.training_identity != own.card.training_identity
+    with pytest.raises(BadInput, match=r'stop_on = "DE": neither this project nor one of'):
+        make_recipes(watching("DE"))
+
+
 def test_a_project_that_is_all_held_out_needs_others_to_train_on(done, other, tmp_path):
     folder = tmp_path / "unseen"
     plan = fill(lay_plan(folder, patches=f'{FILTERS}\nheld_out = ["2021"]'))

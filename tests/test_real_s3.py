@@ -14,7 +14,13 @@ import pytest
 import s3fs
 import xarray as xr
 from conftest import PROJECT, finish, furrow
+from made_training import recipe_of, write_patches
 from servers import s3
+
+from catalogs.root import Root
+from cluster.training import alone
+from pipelines import training_metrics
+from pipelines.training_loop import train
 
 pytestmark = pytest.mark.slow
 
@@ -172,3 +178,29 @@ def test_nothing_holds_the_keys_but_the_environment(
     assert len(written) > 50
     for secret in secrets:
         assert not [place for place, content in written.items() if secret.encode() in content]
+
+
+def test_a_training_that_was_cut_goes_on_from_the_bucket(
+    bucket: s3fs.S3FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cut(Exception):
+        pass
+
+    def post(values: Any) -> None:
+        if values.get("step", 0) >= 6:
+            raise Cut
+
+    monkeypatch.setattr(training_metrics, "POST_SECONDS", 0.0)
+    roots = [Root(str(tmp_path)), Root(f"s3://{STORE}/trained")]
+    for root in roots:
+        recipe = recipe_of(write_patches(root), epochs=2, save_minutes=0.0)
+        with pytest.raises(Cut):
+            train(recipe, alone(post))
+        said: list[str] = []
+        train(recipe, alone(lambda values, said=said: said.append(values["say"]) if "say" in values else None))
+        assert said == ["train: season goes on after step 5 of 8"]
+    weights = "checkpoints/season/weights.safetensors"
+    assert roots[0].read(weights) == roots[1].read(weights)
+    kept, sent = (sorted(key.partition(".1")[0] for key in set(root.keys("training"))) for root in roots)
+    assert set(sent) == set(kept) and "training/season/metrics.jsonl" in sent
+    assert any("events.out.tfevents" in key for key in sent)
