@@ -1,4 +1,4 @@
-# make demo: a made-up country mapped from end to end.  make test: the tests.  Both create .venv if it is not there.
+# make demo: a made-up country mapped from end to end.  make test, make test-slow: the tests.  All create .venv if it is not there.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,13 +9,17 @@ export UV_EXTRA_INDEX_URL ?= $(PIP_EXTRA_INDEX_URL)
 INSTALL := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --python $(BIN)/python" || echo "$(BIN)/python -m pip install --disable-pip-version-check")
 QUIET := --quiet
 
-.PHONY: demo test lint types install services constraints clean
+.PHONY: demo test test-slow lint types install services constraints clean
 
 demo: install
 	$(BIN)/furrow demo --root furrow-demo
 
 test: install
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup -m 'not slow'
+
+# The longest: whole runs, clusters that lose workers, trainings that are killed.
+test-slow: install
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup -m slow
 
 lint: install
 	$(BIN)/ruff check .
