@@ -1,7 +1,9 @@
 """A training loop on 1..N workers under Ray Train: each pinned to its GPU or core, restarted together when one dies."""
 
+import gc
 import tempfile
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
@@ -110,7 +112,17 @@ def train_on_workers(
                     raise own from error
                 what = "workers could not be started" if isinstance(error, ControllerError) else "a worker was lost"
                 on_post({"say": f"train: {what} ({_in_short(own)}); all are started again"})
+                _let_go(error)
     raise AssertionError("the last attempt returns or raises")
+
+
+def _let_go(error: BaseException | None) -> None:
+    """An error holds its frames, these the controller of the run that failed, and that one the slots of its workers:
+    the next run would wait for them for ever."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    gc.collect()
 
 
 def _beside_us(ray: Any) -> Any:
