@@ -27,8 +27,11 @@ PREPARING = ("ingest", "label", "patch")
 LEARNING = ("train", "map", "validate", "publish")
 """Verbs that share workers: Dask's, and Ray's."""
 
-BESIDE: Mapping[str, tuple[str, str]] = {"audit": ("pipelines.audit", "audit")}
-"""Verbs that `run` has no need of: label audits what it rasterises."""
+BESIDE: Mapping[str, tuple[str, str]] = {
+    "audit": ("pipelines.audit", "audit"),
+    "selftrain": ("pipelines.selftrain", "selftrain"),
+}
+"""Verbs that `run` has no need of: label audits what it rasterises, and selftrain is for regions without labels."""
 
 ABOUT: Mapping[str, tuple[str, str]] = {
     "plan": ("pipelines.show_plan", "show_plan"),
@@ -41,6 +44,7 @@ ABOUT: Mapping[str, tuple[str, str]] = {
 def run(plan: Plan, progress: Progress) -> dict[str, Any]:
     """All of them; the result is the last one's."""
     result: dict[str, Any] = {}
+    plan.project.check_declared()
     plan.model  # noqa: B018  (what is wrong with [model] is told before hours of reading, not after)
     for verbs in (PREPARING, LEARNING):
         with kept():

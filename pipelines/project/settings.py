@@ -11,6 +11,7 @@ from pipelines.project.errors import refuse
 from pipelines.project.imagery import Imagery
 from pipelines.project.labels import Labels, Patches
 from pipelines.project.learning import SINGLE_DATE, VALIDATION, Augmentation, Loss, Model, Training
+from pipelines.project.self_training import SelfTraining
 from pipelines.project.tables import Name, Table, Text, key
 
 MOST_DAYS = 400
@@ -101,6 +102,7 @@ class Settings(Table):
     training: Training = Training()
     loss: Loss = Loss()
     augmentation: Augmentation = Augmentation()
+    selftrain: SelfTraining = SelfTraining()
     map: Map = Map()
     store: Store
     compute: Compute = Compute()
