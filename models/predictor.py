@@ -63,12 +63,18 @@ class NetworkPredictor:
         return crop, confidence
 
     @torch.inference_mode()
-    def _answer(self, used_TBYX: NDArray[np.uint16]) -> tuple[Labels, Labels]:
+    def logits(self, used_TBYX: NDArray[np.uint16], shift: float = 0.0) -> Tensor:
+        """(1, class, y, x) of a window of the periods that are used; with `shift`, as if they lay so much later."""
         height, width = used_TBYX.shape[-2:]
         x_BTCYX = self._padded(normalise(used_TBYX, self.card.normalisation)[None].to(self.device))
         seen_BTYX = self._padded(torch.from_numpy((used_TBYX != NO_DATA).any(axis=1))[None].to(self.device))
-        when_BT = torch.tensor([self.card.used_middles], dtype=torch.float32, device=self.device)
-        logits = self.network(x_BTCYX, seen_BTYX, when_BT)[:, :, :height, :width].contiguous()
+        when_BT = torch.tensor([self.card.used_middles], dtype=torch.float32, device=self.device) + shift
+        answer: Tensor = self.network(x_BTCYX, seen_BTYX, when_BT)
+        return answer[:, :, :height, :width].contiguous()
+
+    @torch.inference_mode()
+    def _answer(self, used_TBYX: NDArray[np.uint16]) -> tuple[Labels, Labels]:
+        logits = self.logits(used_TBYX)
         crop = logits.argmax(dim=1)[0]
         percent = logits.softmax(dim=1).amax(dim=1)[0].mul(100).round()
         return crop.to(torch.uint8).cpu().numpy(), percent.to(torch.uint8).cpu().numpy()

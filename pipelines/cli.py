@@ -104,6 +104,12 @@ def compare(project: ProjectFile, as_json: Json = False) -> None:
     _verb("compare", project, as_json)
 
 
+@app.command()
+def selftrain(project: ProjectFile, as_json: Json = False) -> None:
+    """Train for a region without declarations, on what networks of other regions surely see there."""
+    _verb("selftrain", project, as_json)
+
+
 @app.command("map")
 def map_(project: ProjectFile, as_json: Json = False) -> None:
     """Map the crops of every tile."""

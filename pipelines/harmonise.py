@@ -59,6 +59,7 @@ class Harmonising:
 
 def harmonise(plan: Plan, progress: Progress) -> list[dict[str, Any]]:
     """Make the parts of the table that are missing; the records of all of them, in the order of the file."""
+    plan.project.check_declared()
     labels, crosswalk = plan.project.labels, plan.crosswalk  # a wrong mapping is told before anything is downloaded
     source = open_source(local_copy(plan, progress), plan.asked, scratch(plan))
     job = Harmonising(plan.root, source, crosswalk, plan.grid.crs, plan.region, labels.year)

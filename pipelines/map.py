@@ -128,7 +128,7 @@ def predict_tile(job: Mapping, predictor: Predictor, tile: Tile) -> tuple[NDArra
     crop = np.full((whole.height, whole.width), IGNORE, np.uint8)
     confidence = crop.copy()
     outside = outside_region(job.region, job.grid, whole)
-    for core in _cores(whole):
+    for core in cores_of(whole):
         here = Window(core.y - whole.y, core.x - whole.x, core.height, core.width).slices
         if not outside[here].all():
             seen = predictor.predict(read_cube(store, core.grown(halo)))
@@ -164,7 +164,7 @@ def describe_map(plan: Plan, card: Card) -> dict[str, Any]:
     }
 
 
-def _cores(whole: Window) -> Iterator[Window]:
+def cores_of(whole: Window) -> Iterator[Window]:
     for y in range(whole.y, whole.y + whole.height, MAP_WINDOW):
         for x in range(whole.x, whole.x + whole.width, MAP_WINDOW):
             height = min(MAP_WINDOW, whole.y + whole.height - y)

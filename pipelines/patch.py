@@ -10,7 +10,7 @@ import numpy as np
 
 from catalogs import crops, cube, patch_store
 from catalogs.cube import read_cube
-from catalogs.grid import Grid
+from catalogs.grid import Grid, Window
 from catalogs.patch_splits import PARCELS, SPLITS, Ids, foreign_parcels, foreign_pixels, read_shared_parcels
 from catalogs.patch_store import Patch, patch_layouts, patch_shards, read_index
 from catalogs.patches import TRAIN, inner_mask
@@ -39,6 +39,10 @@ class Cutting:
     classes: int
     choice: str = ""
     """Digest of the parcels in two splits, so that a worker that has read them need not do so for every shard."""
+    ground: Root | None = None
+    """Where the cube lies, if not in the root."""
+    thinned: int | None = None
+    """The seed by which labels that have weights are thinned out."""
 
 
 def patch(plan: Plan, progress: Progress) -> dict[str, Any]:
@@ -63,12 +67,13 @@ def patch(plan: Plan, progress: Progress) -> dict[str, Any]:
 
 
 def measuring_of(plan: Plan) -> Measuring:
-    return Measuring(plan.root, plan.grid, plan.region, plan.project.patches, len(plan.taxonomy.names))
+    classes = len(plan.taxonomy.names)
+    return Measuring(plan.root, plan.grid, plan.region, plan.project.patches, classes, plan.cube_root)
 
 
 def copy_shard(job: Cutting, members: Sequence[Patch]) -> dict[str, Any]:
     """Copy up to a shard of patches, write and commit; the sums for normalisation count training patches only."""
-    source, labels = Store(job.root, cube.NAME), Store(job.root, crops.LABELS)
+    source, labels = Store(job.ground or job.root, cube.NAME), Store(job.root, crops.LABELS)
     pictures = np.stack([read_cube(source, member.window) for member in members])
     crop = np.stack([_labels(job, labels, member) for member in members])
     store = Store(job.root, patch_store.NAME)
@@ -88,9 +93,11 @@ def copy_shard(job: Cutting, members: Sequence[Patch]) -> dict[str, Any]:
 
 def describe_patches(plan: Plan) -> dict[str, Any]:
     origin = origin_of(plan)
+    thinned = {"thinned": plan.project.selftrain.seed} if plan.is_stage else {}
     return {
         "store": "patches",
-        "cube": identity_of(plan.root, cube.NAME, "ingest"),
+        **thinned,
+        "cube": identity_of(plan.cube_root, cube.NAME, "ingest"),
         "labels": identity_of(plan.root, crops.LABELS, "label"),
         "taxonomy": plan.taxonomy.identity,
         "origin": {"country": origin.country, "year": origin.year},
@@ -105,7 +112,9 @@ def _copy(plan: Plan, store: Store, patches: list[Patch], progress: Progress) ->
     groups = [patches[i : i + patch_store.SHARD] for i in range(0, len(patches), patch_store.SHARD)]
     todo = [group for (name, _), group in zip(shards, groups, strict=True) if name in missing]
     shared = sha256(plan.root.read(PARCELS)).hexdigest()
-    job = Cutting(plan.root, plan.grid, plan.project.patches, len(plan.taxonomy.names), shared)
+    thinned = plan.project.selftrain.seed if plan.is_stage else None
+    names, settings = plan.taxonomy.names, plan.project.patches
+    job = Cutting(plan.root, plan.grid, settings, len(names), shared, plan.cube_root, thinned)
     outcomes = Outcomes(store)
     with progress.stage("patch", len(shards), "shards", already=len(shards) - len(todo)) as bar:
         if todo:
@@ -122,9 +131,22 @@ def _labels(job: Cutting, labels: Store, member: Patch) -> np.ndarray:
     crop = labels.read("crop", member.window.slices)
     if len(foreign := _foreign(job.root, job.choice, member.split)):
         crop[foreign_pixels(labels.read("parcel", member.window.slices), foreign)] = IGNORE
+    if job.thinned is not None:
+        weight = labels.read("weight", member.window.slices)
+        crop[thinned_out(job.grid, member.window, weight, job.thinned)] = IGNORE
     if member.split != TRAIN:
         crop[~inner_mask(job.grid, member.window, job.settings.block, job.settings.margin)] = IGNORE
     return crop
+
+
+def thinned_out(grid: Grid, window: Window, weight_YX: np.ndarray, seed: int) -> np.ndarray:
+    """Which labels are left out so that those which stay count, on the whole, as much as they weigh in percent.
+
+    Chance depends on seed and place alone.
+    """
+    corner = grid.first.row * grid.side + window.y, grid.first.col * grid.side + window.x
+    rng = np.random.default_rng([seed, *(side % 2**32 for side in corner)])
+    return np.asarray(rng.random(weight_YX.shape) >= weight_YX / 100)
 
 
 @lru_cache(maxsize=len(SPLITS))

@@ -33,6 +33,8 @@ class Measuring:
     region: BaseGeometry
     settings: Patches
     classes: int
+    ground: Root | None = None
+    """Where the cube lies, if not in the root."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def measure_tile(job: Measuring, tile: Tile) -> Measured:
     whole = job.grid.window(tile)
     labels = Store(job.root, crops.LABELS)
     crop, parcel = labels.read("crop", whole.slices), labels.read("parcel", whole.slices)
-    seen = Store(job.root, cube.NAME).read("observations", (slice(None), *whole.slices))
+    seen = Store(job.ground or job.root, cube.NAME).read("observations", (slice(None), *whole.slices))
     inside = ~outside_region(job.region, job.grid, whole)
     parts = []
     for window in patch_windows(job.grid, tile, job.settings.size):

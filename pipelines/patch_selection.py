@@ -45,7 +45,7 @@ def choose(plan: Plan, progress: Progress, job: Measuring, each: Each) -> None:
     """Measure every tile, choose, and write what was chosen; the index comes last, and tells that the rest is there."""
     found = _measure(plan, progress, job, each)
     selection = select(found, job.settings, held_out=is_held_out(plan))
-    _check_choice(selection, len(plan.tiles), held_out=is_held_out(plan))
+    _check_choice(selection, len(plan.tiles), _asked(plan))
     names = plan.taxonomy.names
     write_shared_parcels(plan.root, selection.shared)
     plan.root.write(CHOICE, json.dumps(_figures(found, selection, names), indent=1).encode())
@@ -116,8 +116,14 @@ def _figures(found: Measured, selection: Selection, names: Sequence[str]) -> dic
     }
 
 
-def _check_choice(selection: Selection, tiles: int, held_out: bool) -> None:
-    asked = {TEST} if held_out else set(SPLITS)
+def _asked(plan: Plan) -> set[str]:
+    """The splits that must have patches."""
+    if plan.is_stage:
+        return {TRAIN}
+    return {TEST} if is_held_out(plan) else set(SPLITS)
+
+
+def _check_choice(selection: Selection, tiles: int, asked: set[str]) -> None:
     lacking = asked - {selection.splits[candidate.block] for candidate in selection.chosen}
     if lacking:
         raise BadInput(

@@ -66,10 +66,21 @@ class Plan:
     """A project with everything that follows from it alone."""
 
     project: Project
+    ground: str = ""
+    """The root that holds the cube, where that is not the project's own."""
 
     @property
     def root(self) -> Root:
         return Root(self.project.root)
+
+    @property
+    def cube_root(self) -> Root:
+        return Root(self.ground or self.project.root)
+
+    @property
+    def is_stage(self) -> bool:
+        """Whether this is a stage of self-training: its labels have weights, and all its patches are to be learned."""
+        return bool(self.ground)
 
     @cached_property
     def region(self) -> BaseGeometry:

@@ -30,8 +30,10 @@ LEARNING = ("train", "map", "validate", "publish")
 BESIDE: Mapping[str, tuple[str, str]] = {
     "audit": ("pipelines.audit", "audit"),
     "compare": ("pipelines.compare", "compare"),
+    "selftrain": ("pipelines.selftrain", "selftrain"),
 }
-"""Verbs that `run` has no need of: label audits what it rasterises, and one model is enough for a map."""
+"""Verbs that `run` has no need of: label audits what it rasterises, one model is enough for a map, and selftrain is for
+regions without labels."""
 
 ABOUT: Mapping[str, tuple[str, str]] = {
     "plan": ("pipelines.show_plan", "show_plan"),
@@ -44,6 +46,7 @@ ABOUT: Mapping[str, tuple[str, str]] = {
 def run(plan: Plan, progress: Progress) -> dict[str, Any]:
     """All of them; the result is the last one's."""
     result: dict[str, Any] = {}
+    plan.project.check_declared()
     plan.model  # noqa: B018  (what is wrong with [model] is told before hours of reading, not after)
     for verbs in (PREPARING, LEARNING):
         with kept():

@@ -29,10 +29,11 @@ def units_of(plan: Plan, name: str) -> Units:
 def check_whole(plan: Plan, *names: str) -> None:
     """Refuse to build on a store of another ground, or one with holes in place of tiles."""
     for name in names:
-        store = Store(plan.root, name)
+        root = plan.cube_root if name == cube.NAME else plan.root
+        store = Store(root, name)
         described = store.description()
         if described is None:
-            raise missing(plan.root, name, VERB_OF[name])
+            raise missing(root, name, VERB_OF[name])
         store.check(described["grid"], plan.grid_description)
         lacking = store.missing(units_of(plan, name))
         if lacking:

@@ -45,7 +45,16 @@ class Project(Settings):
     @property
     def labels_file(self) -> str:
         """The path of the parcels, the address to download them from, or their name in EuroCrops."""
+        self.check_declared()
+        assert self.labels.file
         return self.labels.file if self.labels.file.startswith("eurocrops:") else self._absolute(self.labels.file)
+
+    def check_declared(self) -> None:
+        """Refuse what needs declarations where the project says that there are none."""
+        if self.labels.file is None:
+            given = f'{self.path}, [labels] source = "none"'
+            remedy = "Name them in [labels]; or have a network label that knows other ground: `furrow selftrain`."
+            raise BadInput(given, "there are no declarations to label with.", remedy)
 
     @property
     def labels_mapping(self) -> Path | None:
@@ -63,6 +72,25 @@ class Project(Settings):
     def also(self) -> tuple[str, ...]:
         """Roots of other projects whose patches train too."""
         return tuple(self._absolute(root) for root in self.training.also)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Roots of labelled projects that self-training learns from."""
+        return tuple(self._absolute(root) for root in self.selftrain.source)
+
+    @property
+    def teachers(self) -> tuple[tuple[str, str], ...]:
+        """Root and name of each checkpoint that labels the region."""
+        parts = (teacher.rpartition(" ") for teacher in self.selftrain.teachers)
+        return tuple((self._absolute(place) if place else self.root, name) for place, _, name in parts)
+
+    @property
+    def shares_table(self) -> Path | None:
+        return Path(self._absolute(self.selftrain.shares)) if self.selftrain.shares else None
+
+    @property
+    def field_outlines(self) -> Path | None:
+        return Path(self._absolute(self.selftrain.fields)) if self.selftrain.fields else None
 
     @property
     def root(self) -> str:

@@ -14,13 +14,14 @@ File = Annotated[Text, AfterValidator(checks.local_file)]
 
 
 class Labels(Table):
-    source: Kind = key(
+    source: Kind | Literal["none"] = key(
         "The family of parcel data: `eurocrops` (its column EC_hcat_c holds the crop), `eurocrops-v2`, or `national` "
-        "(a country's own columns). The last two need `mapping`.", "eurocrops", "", "eurocrops")  # fmt: skip
-    file: Annotated[Text, AfterValidator(checks.parcel_file)] = key(
+        "(a country's own columns). The last two need `mapping`. `none` is a region without declarations, for "
+        "`furrow selftrain`.", "eurocrops", "", "eurocrops")  # fmt: skip
+    file: Annotated[Text, AfterValidator(checks.parcel_file)] | None = key(
         "The parcels: a vector file or an archive with one, an address, or `eurocrops:` with the name of a file of "
-        "EuroCrops, such as eurocrops:AT_2021. What is downloaded is kept.",
-        "parcels.gpkg", "path, https address or name")  # fmt: skip
+        "EuroCrops, such as eurocrops:AT_2021. What is downloaded is kept. Required unless `source` is `none`.",
+        "parcels.gpkg", "path, https address or name", None)  # fmt: skip
     country: Annotated[str, AfterValidator(checks.country_code)] = key(
         "The country of the parcels, as EuroCrops names it: two capital letters, and the part of the country "
         "where the data are of a part.", "AT")  # fmt: skip
@@ -55,6 +56,16 @@ class Labels(Table):
     inward: float = key(
         "How far inside its border a parcel begins to count: pixels at the edge are mixed.",
         5.0, "metres", 0.0, ge=0, le=1000)  # fmt: skip
+
+    @check("file")
+    @classmethod
+    def _some_parcels(cls, file: str | None, info: ValidationInfo) -> str | None:
+        source = info.data.get("source", "none")
+        if file is None and source != "none":
+            raise refuse("is missing.", 'Write for example: file = "parcels.gpkg", or source = "none".')
+        if file is not None and source == "none":
+            raise refuse("is given, and source is 'none'.", "Take it out, or name the family of these data in source.")
+        return file
 
     @check("mapping")
     @classmethod

@@ -11,6 +11,7 @@ from pipelines.project.errors import refuse
 from pipelines.project.imagery import Imagery
 from pipelines.project.labels import Labels, Patches
 from pipelines.project.learning import SINGLE_DATE, VALIDATION, Augmentation, Compare, Loss, Model, Training
+from pipelines.project.self_training import SelfTraining
 from pipelines.project.tables import Name, Table, Text, key
 
 MOST_DAYS = 400
@@ -102,6 +103,7 @@ class Settings(Table):
     loss: Loss = Loss()
     augmentation: Augmentation = Augmentation()
     compare: Compare = Compare()
+    selftrain: SelfTraining = SelfTraining()
     map: Map = Map()
     store: Store
     compute: Compute = Compute()
