@@ -11,6 +11,7 @@ from models.depthseg import DepthSeg, DepthSegSettings
 from models.errors import Misfit
 from models.forest_settings import ContextForestSettings, ForestSettings
 from models.network import Network, NetworkSettings
+from models.structure_loss import PromptedLoss
 from models.swift import Swift, SwiftSettings
 from models.tsvit import TSViT, TSViTSettings
 from models.unet import UNet, UNetSettings
@@ -23,12 +24,15 @@ from models.vista_settings import VistaSettings
 class Architecture:
     """The settings that a card holds, the network that they build, and what training makes small.
 
-    `loss` is called with LossSettings and the weights of the classes, and gives a BatchLoss.
+    `loss` is called with LossSettings and the weights of the classes, and gives a BatchLoss; `has_target` says that it
+    takes a structural target besides. `encoder` is where in the network official weights belong, if they do.
     """
 
     settings: type[Any]
     network: type[Any]
     loss: Callable[..., BatchLoss] = SegmentationLoss
+    has_target: bool = False
+    encoder: str = ""
 
 
 NETWORKS: dict[str, Architecture] = {
@@ -37,8 +41,8 @@ NETWORKS: dict[str, Architecture] = {
     "tsvit": Architecture(TSViTSettings, TSViT),
     "vista": Architecture(VistaSettings, Vista),
     "swift": Architecture(SwiftSettings, Swift),
-    "depthseg": Architecture(DepthSegSettings, DepthSeg),
-    "depthcropseg": Architecture(DepthCropSegSettings, DepthCropSeg),
+    "depthseg": Architecture(DepthSegSettings, DepthSeg, PromptedLoss, has_target=True, encoder="encoder"),
+    "depthcropseg": Architecture(DepthCropSegSettings, DepthCropSeg, encoder="pyramid.encoder"),
 }
 
 

@@ -32,8 +32,11 @@ class BatchLoss(Protocol):
     probabilities. So each part gives its sums, these are added, and only then the loss is taken.
     """
 
-    def sums(self, answer: Any, truth_BYX: Tensor, shown: Shown) -> Tensor:
-        """A flat vector of what a network answered to `shown` while it trained."""
+    def sums(self, answer: Any, truth_BYX: Tensor, shown: Shown, target_B1YX: Tensor | None = None) -> Tensor:
+        """A flat vector of what a network answered to `shown` while it trained.
+
+        `target` is the structure of the ground, for networks that learn it besides; NaN where it is not known.
+        """
         ...
 
     def of(self, sums: Tensor) -> Tensor:
@@ -48,7 +51,7 @@ class SegmentationLoss:
     settings: LossSettings
     weights_K: Tensor
 
-    def sums(self, answer: Tensor, truth_BYX: Tensor, shown: Shown) -> Tensor:
+    def sums(self, answer: Tensor, truth_BYX: Tensor, shown: Shown, target_B1YX: Tensor | None = None) -> Tensor:
         settings = self.settings
         entropy = entropy_sums(answer, truth_BYX, self.weights_K, settings.focal_gamma, settings.label_smoothing)
         parts = [torch.stack(entropy)]

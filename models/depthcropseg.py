@@ -41,6 +41,13 @@ class DepthCropSegSettings(PictureSettings):
         if not 0 <= self.drop_path < 1:
             raise Misfit(f"drop_path {self.drop_path}", "it is a share of patches.", "Write 0 to below 1.")
 
+    @property
+    def token_floats(self) -> int:
+        """Maps with 16 cells for a token: fifteen of the decoder, whose kernels are among them, and four as wide as
+        the encoder. The published stem also enlarges all pixels to 16 for each token on a side."""
+        enlarged = 2 * 256 * self.bands * self.periods if self.stem_stride > 1 else 0
+        return 15 * 16 * self.width + 4 * 16 * self.encoder_size.dim + enlarged
+
 
 class DepthCropSeg(Network):
     """Knows a period by its place, not by its date. It has no auxiliary target: depth makes its labels, not its answer.

@@ -35,6 +35,12 @@ class DepthSegSettings(PictureSettings):
         if self.detach_depth and not self.prompter:
             raise Misfit("detach_depth without prompter", "depth reaches no classes.", "Turn one of them over.")
 
+    @property
+    def token_floats(self) -> int:
+        """Six maps of the depth decoder with 64 cells for a token, four of the classes' with 16, and the tokens."""
+        size = self.encoder_size
+        return 6 * 64 * size.features + 4 * 16 * size.decoder + 12 * size.dim
+
 
 class DepthSeg(Network):
     """Knows a period by its place, not by its date. While it trains, it gives logits and structure (B, 1, Y, X)."""

@@ -81,6 +81,12 @@ class Ensemble:
     def stride(self) -> int:
         return int(np.lcm.reduce([member.predictor.stride for member in self.members]))
 
+    @property
+    def window(self) -> int:
+        """The smallest that is best for one of them."""
+        smallest = min(member.predictor.window for member in self.members)
+        return max(smallest // self.stride, 1) * self.stride
+
     def looks(
         self, x_TBYX: NDArray[np.uint16], views: Sequence[View], source_K: Values, target_K: Values
     ) -> Iterator[Values]:

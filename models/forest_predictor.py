@@ -12,11 +12,9 @@ from torch import Tensor
 from models.card import Card
 from models.forest import Forest, forest_of
 from models.forest_features import Features
-from models.forest_settings import ForestSettings
+from models.forest_settings import BLOCK, ForestSettings
 from models.normalisation import NO_DATA
 from models.window import NO_CLASS, Labels, check_window
-
-BLOCK = 64 << 20  # bytes of features at a time
 
 # Axis legend: T period, B band, Y row, X column, F feature, N pixel, K class.
 
@@ -36,6 +34,10 @@ class ForestPredictor:
     @property
     def stride(self) -> int:
         return self.features.settings.stride
+
+    @property
+    def window(self) -> int:
+        return self.features.settings.window
 
     def predict(self, x_TBYX: NDArray[np.uint16]) -> tuple[Labels, Labels]:
         check_window(self.card, x_TBYX)

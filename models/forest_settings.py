@@ -7,6 +7,8 @@ from typing import ClassVar
 from models.errors import Misfit
 from models.network import NetworkSettings
 
+BLOCK = 64 << 20  # bytes of features at a time
+
 WIDEST = 63  # pixels of a window; what lies farther is another field
 
 
@@ -38,6 +40,10 @@ class ForestSettings(NetworkSettings):
     def sides(self) -> tuple[int, ...]:
         """Of the windows around a pixel, smallest first."""
         return ()
+
+    def mapping_bytes(self, pixels: int) -> int:
+        """Features, in blocks, once more as the trees want them; counts as read, of used periods, and with a margin."""
+        return 2 * BLOCK + pixels * 3 * 2 * self.bands * self.periods
 
     @property
     def stride(self) -> int:

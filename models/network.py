@@ -57,9 +57,21 @@ class NetworkSettings:
         """The context to read around a window, in pixels: a multiple of the stride."""
 
     @property
+    def window(self) -> int:
+        """Pixels on a side that are best mapped at once, their halo not counted: a multiple of the stride."""
+        return 512
+
+    @property
     def finest(self) -> int:
         """Channels that it holds of each pixel at full size, about: what memory is reckoned with."""
         return 64
+
+    def mapping_bytes(self, pixels: int) -> int:
+        """Memory, about, that it takes to map a window of so many pixels, halo and all.
+
+        Pixels are held as counts and three times as floats; of its own maps a network holds ten at full size.
+        """
+        return pixels * (14 * self.bands * self.periods + 4 * 10 * self.finest)
 
     @property
     def is_seamless(self) -> bool:

@@ -55,6 +55,22 @@ class PictureSettings(NetworkSettings):
         return CONTEXT * self.token
 
     @property
+    def window(self) -> int:
+        """32 tokens on a side, as many as a patch of 128 pixels has where a token is 4: attention has learned these."""
+        return 32 * self.token
+
+    @property
+    def token_floats(self) -> int:
+        """Numbers that the network holds of each token and of the cells within it, about, at its widest place."""
+        return 0
+
+    def mapping_bytes(self, pixels: int) -> int:
+        """Weights, of which there are three copies while they are read; pixels; and what tokens become."""
+        size = self.encoder_size
+        weights = 3 * 4 * 16 * size.blocks * size.dim**2  # a block has 12 D^2, and the decoders less than the blocks
+        return weights + super().mapping_bytes(pixels) + pixels * 4 * self.token_floats // self.token**2
+
+    @property
     def is_seamless(self) -> bool:
         """No: every token attends to every other one of its window, so a window's shape shows in each answer."""
         return False

@@ -22,7 +22,8 @@ from models.window import NO_CLASS, Labels, check_window
 
 class Predictor(Protocol):
     """Windows must begin on multiples of `stride` from the grid's origin; what lies within `halo` of a window's edge
-    lacks context and is to be cut away by the caller. Then no window's shape or place shows in the map."""
+    lacks context and is to be cut away by the caller. Then no window's shape or place shows in the map. Without their
+    halo, windows of `window` pixels on a side are best."""
 
     @property
     def card(self) -> Card: ...
@@ -32,6 +33,9 @@ class Predictor(Protocol):
 
     @property
     def stride(self) -> int: ...
+
+    @property
+    def window(self) -> int: ...
 
     def predict(self, x_TBYX: NDArray[np.uint16]) -> tuple[Labels, Labels]:
         """Crop and confidence (percent) of each pixel, both 255 where no period that the model uses has data."""
@@ -53,6 +57,10 @@ class NetworkPredictor:
     @property
     def stride(self) -> int:
         return self.network.settings.stride
+
+    @property
+    def window(self) -> int:
+        return self.network.settings.window
 
     def predict(self, x_TBYX: NDArray[np.uint16]) -> tuple[Labels, Labels]:
         check_window(self.card, x_TBYX)

@@ -1,8 +1,12 @@
 """What DepthSeg makes small (arXiv 2506.14382): cross-entropy, and 1 - SSIM between its structure and a target."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from models.batch_loss import LossSettings, SegmentationLoss, Shown
+from models.errors import Misfit
 from models.losses import cross_entropy
 from models.ssim import WINDOW, ssim_map
 
@@ -22,17 +26,50 @@ def prompted_loss(
     return cross_entropy(logits_BKYX, truth_BYX, weights_K) + structure_loss(structure_B1YX, target_B1YX)
 
 
+@dataclass(frozen=True, eq=False)
+class PromptedLoss:
+    """Both losses of a whole step, 1 to 1: a BatchLoss of networks that give logits and structure while they train."""
+
+    settings: LossSettings
+    weights_K: Tensor
+
+    def sums(
+        self, answer: tuple[Tensor, Tensor], truth_BYX: Tensor, shown: Shown, target_B1YX: Tensor | None = None
+    ) -> Tensor:
+        if target_B1YX is None:
+            raise Misfit("patches without a target", "the network learns structure too.", "Say what it is to learn.")
+        logits_BKYX, structure_B1YX = answer
+        structure = torch.stack(structure_sums(structure_B1YX, target_B1YX))
+        return torch.cat([structure, self._of_classes.sums(logits_BKYX, truth_BYX, shown)])
+
+    def of(self, sums: Tensor) -> Tensor:
+        total, counted = sums[:2]
+        structure: Tensor = total / counted.clamp(min=1)
+        return structure + self._of_classes.of(sums[2:])
+
+    @property
+    def _of_classes(self) -> SegmentationLoss:
+        return SegmentationLoss(self.settings, self.weights_K)
+
+
 def structure_loss(structure_B1YX: Tensor, target_B1YX: Tensor) -> Tensor:
     """1 - SSIM of the stretched maps; a pixel whose target is NaN counts for nothing, and 0 where all are."""
+    total, counted = structure_sums(structure_B1YX, target_B1YX)
+    return total / counted.clamp(min=1)
+
+
+def structure_sums(structure_B1YX: Tensor, target_B1YX: Tensor) -> tuple[Tensor, Tensor]:
+    """The two sums of the mean above: of 1 - SSIM over all pixels that count, and how many these are."""
     known = target_B1YX.isfinite()
     some = known.flatten(1).any(dim=1)
     if not some.any():
-        return structure_B1YX.sum() * 0.0
+        nothing = structure_B1YX.float().sum() * 0.0
+        return nothing, nothing.detach()
     structure, target, known = structure_B1YX[some].float(), target_B1YX[some].float(), known[some]
     similar = ssim_map(stretched(structure, known), stretched(target.masked_fill(~known, 0.0), known))
     edge = WINDOW // 2
     counted = known[..., edge:-edge, edge:-edge]
-    return ((1 - similar) * counted).sum() / counted.sum().clamp(min=1)
+    return ((1 - similar) * counted).sum(), counted.sum().float()
 
 
 def stretched(x_B1YX: Tensor, known_B1YX: Tensor) -> Tensor:

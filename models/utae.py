@@ -68,6 +68,11 @@ class UTAESettings(NetworkSettings):
         return rounded_up(self.receptive_radius, self.stride)
 
     @property
+    def finest(self) -> int:
+        """Each period has its map."""
+        return max(self.widths[0] * self.periods // 3, self.widths[0])
+
+    @property
     def is_seamless(self) -> bool:
         return self.norm == "batch" and self.mask == "pixel"
 

@@ -52,6 +52,11 @@ class VistaSettings(NetworkSettings):
     def halo(self) -> int:
         return rounded_up(self.receptive_radius, self.stride)
 
+    @property
+    def finest(self) -> int:
+        """Each period has its map, and a gate of the same size."""
+        return self.widths[0] * self.periods
+
     def _seen_by(self, span: Span) -> Span:
         return union(*(self._before_stage(before_magnifying(span, 2 << stage), stage) for stage in range(STAGES)))
 

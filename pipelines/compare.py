@@ -71,12 +71,9 @@ def check_models(plan: Plan) -> None:
 def plan_of(plan: Plan, name: str) -> Plan:
     """The same project with another model."""
     own, architecture = plan.project.model, name.removesuffix(BEST)
-    model = Model(
-        architecture=architecture,
-        settings=own.settings if architecture == own.architecture else {},
-        dates="best" if name.endswith(BEST) else "all",
-        name=checkpoint_of(name),
-    )
+    model = own if architecture == own.architecture else Model(architecture=architecture)
+    dates = "best" if name.endswith(BEST) else "all"
+    model = model.model_copy(update={"dates": dates, "name": checkpoint_of(name)})
     training = plan.project.training.model_copy(update={"compare_single_date": False})
     return Plan(plan.project.model_copy(update={"model": model, "training": training}))
 

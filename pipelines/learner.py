@@ -15,10 +15,12 @@ from models.architectures import NETWORKS, build
 from models.averaging import Averaged
 from models.batch_loss import BatchLoss, of_all
 from models.batch_norm import share_statistics
+from models.encoder import Encoder
 from models.losses import class_weights
 from models.network import Network, start_from_frequencies
 from models.optimising import optimizer_of, set_rate
 from models.schedules import rate
+from pipelines.pretrained import give_encoder
 from pipelines.recipe import Recipe
 from pipelines.training_batches import Batch
 
@@ -79,14 +81,14 @@ class Learner:
         torch.manual_seed(int(chance.generate_state(1)[0]))
         with torch.autocast(self.team.device.type, torch.bfloat16, enabled=training.precision == "bf16"):
             answer = model(*here.shown)
-        return self.loss.sums(answer, here.truth_BYX, here.shown)
+        return self.loss.sums(answer, here.truth_BYX, here.shown, here.target_B1YX)
 
 
 def make_learner(recipe: Recipe, team: Team) -> Learner:
     """With its first weights, which depend on the recipe's seed alone."""
     training = recipe.training
     torch.manual_seed(training.seed)
-    network = build(recipe.card).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = first_network(recipe).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     start_from_frequencies(network, recipe.class_pixels)
     network.to(team.device)
     averaged = Averaged(network, training.ema) if training.ema else None
@@ -102,6 +104,16 @@ def make_learner(recipe: Recipe, team: Team) -> Learner:
         optimizer=optimizer_of(network, training.learning_rate, training.weight_decay, training.betas),
         loss=NETWORKS[recipe.card.architecture].loss(recipe.loss, weights),
     )
+
+
+def first_network(recipe: Recipe) -> Network:
+    """Of chance, but for an encoder that is given official weights."""
+    network = build(recipe.card)
+    if recipe.encoder:
+        encoder = network.get_submodule(NETWORKS[recipe.card.architecture].encoder)
+        assert isinstance(encoder, Encoder)
+        give_encoder(encoder, recipe.encoder.read())
+    return network
 
 
 @contextmanager

@@ -22,13 +22,14 @@ from catalogs.taxonomy import IGNORE
 from cluster.actors import Slots, each_on_actors
 from cluster.progress import Progress
 from cluster.session import ray_session
+from models.architectures import settings_of
 from models.card import Card
 from models.exactness import be_exact
 from models.predictor import Predictor, check_fits, load_predictor
 from pipelines.checkpoints import read_checkpoint
 from pipelines.devices import gpus_per_worker, workers_that_fit
 from pipelines.outcomes import Outcomes
-from pipelines.plan import MAP_WINDOW, Plan
+from pipelines.plan import Plan
 from pipelines.stored import ITEM, check_whole, identity_of, units_of
 
 ARRAYS = ("crop", "confidence")
@@ -52,7 +53,7 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     check_cube(plan, card)
     check_classes(plan, card)
     load_predictor(state, card)  # what does not fit together is told here, before a store is begun
-    plan.check_memory(plan.map_bytes)
+    plan.check_memory(plan.bytes_to_map_with(settings_of(card)))
     store = Store(plan.root, crops.MAP)
     if store.description() is None:
         plan.root.remove(ITEM)  # what it describes is about to be made anew
@@ -128,7 +129,7 @@ def predict_tile(job: Mapping, predictor: Predictor, tile: Tile) -> tuple[NDArra
     crop = np.full((whole.height, whole.width), IGNORE, np.uint8)
     confidence = crop.copy()
     outside = outside_region(job.region, job.grid, whole)
-    for core in cores_of(whole):
+    for core in cores_of(whole, predictor.window):
         here = Window(core.y - whole.y, core.x - whole.x, core.height, core.width).slices
         if not outside[here].all():
             seen = predictor.predict(read_cube(store, core.grown(halo)))
@@ -164,11 +165,11 @@ def describe_map(plan: Plan, card: Card) -> dict[str, Any]:
     }
 
 
-def cores_of(whole: Window) -> Iterator[Window]:
-    for y in range(whole.y, whole.y + whole.height, MAP_WINDOW):
-        for x in range(whole.x, whole.x + whole.width, MAP_WINDOW):
-            height = min(MAP_WINDOW, whole.y + whole.height - y)
-            yield Window(y, x, height, min(MAP_WINDOW, whole.x + whole.width - x))
+def cores_of(whole: Window, side: int) -> Iterator[Window]:
+    for y in range(whole.y, whole.y + whole.height, side):
+        for x in range(whole.x, whole.x + whole.width, side):
+            height = min(side, whole.y + whole.height - y)
+            yield Window(y, x, height, min(side, whole.x + whole.width - x))
 
 
 def _lease(tiles: int, workers: int) -> int:

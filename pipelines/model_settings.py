@@ -4,6 +4,7 @@ from dataclasses import MISSING, Field, fields
 from typing import TYPE_CHECKING, Any
 
 from catalogs.errors import BadInput
+from pipelines.outside_keys import check_outside
 from pipelines.project import Project
 from pipelines.project.errors import nearest, shown, written
 
@@ -19,6 +20,7 @@ def network_settings(project: Project, bands: int, periods: int, classes: int) -
     from models.errors import Misfit
 
     kind = _kind(project)
+    check_outside(project, periods)
     for name, value in project.model.settings.items():
         _check(project, kind, name, value)
     try:

@@ -30,9 +30,6 @@ from pipelines.project import Project
 if TYPE_CHECKING:
     from models.network import NetworkSettings
 
-MAP_WINDOW = 512
-"""Pixels of the side of what a network sees at once, without its halo: half as many again are seen with it."""
-
 MOST_TILES = 1_000_000
 """Of the rectangle around a region: more than any country has of 10 km, and few enough to be listed in seconds."""
 
@@ -227,11 +224,16 @@ class Plan:
 
     @property
     def map_bytes(self) -> int:
-        """Projected memory of a worker that maps one tile: its cube window, and one window inside the network."""
-        context = self.model.halo
+        """Projected memory of a worker that maps with the network of `[model]`."""
+        return self.bytes_to_map_with(self.model)
+
+    def bytes_to_map_with(self, model: "NetworkSettings") -> int:
+        """Of one tile: its cube window, and one window inside the network."""
+        halo = self.project.map.halo
+        context = halo if isinstance(halo, int) else model.halo
         tile = (self.grid.side + 2 * context) ** 2 * 2 * len(BANDS) * len(self.periods)
-        window = (min(self.grid.side, MAP_WINDOW) + 2 * context) ** 2
-        return MAPPER_BYTES + 2 * tile + window * 4 * (self.model.bands * self.model.periods + 8 * self.model.finest)
+        window = (min(self.grid.side, model.window) + 2 * context) ** 2
+        return MAPPER_BYTES + 2 * tile + model.mapping_bytes(window)
 
     def check_memory(self, worker_bytes: int) -> None:
         """Refuse before the start what cannot fit this machine, where it is this one that works."""

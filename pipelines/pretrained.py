@@ -22,6 +22,22 @@ WHERE = "docs/depth.md says where to get it."
 Built = TypeVar("Built")
 
 
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file that was read once: where it lies, and the SHA-256 of what it held."""
+
+    where: str
+    digest: str
+
+    def read(self) -> "Pretrained":
+        """The same once more, perhaps on another machine."""
+        found = read_pretrained(self.where)
+        if found.digest != self.digest:
+            why = "is another file than when this training began."
+            raise BadInput(f"weights {self.where}", why, "Put the first one back, or train under another [model] name.")
+        return found
+
+
 @dataclass(frozen=True, eq=False)
 class Pretrained:
     """What a file holds. `note` goes into a card: weights are known by what they are, not by where they lay."""
@@ -29,6 +45,10 @@ class Pretrained:
     where: str
     digest: str
     state: State
+
+    @property
+    def file(self) -> WeightsFile:
+        return WeightsFile(self.where, self.digest)
 
     @property
     def note(self) -> dict[str, str]:

@@ -6,7 +6,17 @@ from catalogs.root import Root
 from models.augmentation import Augmentation
 from models.batch_loss import LossSettings
 from models.card import Card
+from pipelines.pretrained import WeightsFile
 from pipelines.project.learning import Training
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a network learns beside its classes, and the file that it is made of, if it is made of one."""
+
+    target: str
+    teacher: WeightsFile | None = None
+    elevation: str = ""
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,9 @@ class Recipe:
     loss: LossSettings = LossSettings()
     class_weights: str = "inverse_sqrt"
     augmentation: Augmentation = Augmentation()
+    encoder: WeightsFile | None = None
+    """What a part of the network begins with, in place of chance."""
+    structure: Structure | None = None
 
     @property
     def folder(self) -> str:

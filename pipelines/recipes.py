@@ -14,6 +14,7 @@ from models.augmentation import Augmentation
 from models.batch_loss import LossSettings
 from models.card import Card
 from models.separability import rank_periods
+from pipelines.outside_files import decided_by, outside_files
 from pipelines.patch_reading import PatchReader
 from pipelines.patch_sources import normalisation_of, origins_of, patch_sources, watched_patches
 from pipelines.plan import Plan
@@ -50,6 +51,7 @@ def _recipe(plan: Plan) -> Recipe:
     names, project = plan.taxonomy.names, plan.project
     members = tuple(number for source in sources for number in source.numbers(TRAIN))
     watched = watched_patches(sources, project.training.stop_on)
+    outside = outside_files(plan)
     also = {"also": [source.identity for source in sources[1:]], "origins": origins_of(sources)}
     card = Card(
         name=plan.project.model.name,
@@ -62,7 +64,8 @@ def _recipe(plan: Plan) -> Recipe:
         classes=dict(enumerate(names)),
         normalisation=normalisation_of(sources),
         training_identity="",
-        training={"region": plan.project.region.name, "patches": len(members)} | (also if sources[1:] else {}),
+        training={"region": project.region.name, "patches": len(members), **outside.notes}
+        | (also if sources[1:] else {}),
     )
     recipe = Recipe(
         root=plan.root,
@@ -75,6 +78,8 @@ def _recipe(plan: Plan) -> Recipe:
         loss=LossSettings(**project.loss.model_dump(exclude={"class_weights"})),
         class_weights=project.loss.class_weights,
         augmentation=Augmentation(**project.augmentation.model_dump()),
+        encoder=outside.encoder,
+        structure=outside.structure,
     )
     check_enough(recipe)
     return recipe
@@ -93,6 +98,8 @@ def check_enough(recipe: Recipe) -> None:
 
 def _named(recipe: Recipe, name: str, period_index: tuple[int, ...]) -> Recipe:
     settings = recipe.card.settings | {"periods": len(period_index)}
+    if len(period_index) == 1 and "best_period" in settings:
+        settings["best_period"] = 0  # it counts the periods that the network is shown
     settings_of_training = recipe.training.model_dump(mode="json", exclude=NO_PART)
     decides = {
         "patches": identity_of(recipe.root, patch_store.NAME, "patch"),
@@ -102,6 +109,7 @@ def _named(recipe: Recipe, name: str, period_index: tuple[int, ...]) -> Recipe:
         "training": settings_of_training,
         "loss": asdict(recipe.loss) | {"class_weights": recipe.class_weights},
         "augmentation": asdict(recipe.augmentation),
+        **decided_by(recipe.card.training),
     }
     if "also" in recipe.card.training:
         decides["also"] = recipe.card.training["also"]

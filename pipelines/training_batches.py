@@ -1,7 +1,7 @@
 """The patches of each step as a network is shown them: varied, normalised and stacked ahead of the step."""
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,7 @@ from models.showing import show
 from pipelines.ahead import ahead
 from pipelines.patch_reading import Pair, PatchReader, batches, shuffled
 from pipelines.recipe import Recipe
+from pipelines.structure import Targets
 
 DEPTH = 3
 """Parts that wait, at most: one that is used next, and enough after it to hide the opening of a shard."""
@@ -33,15 +34,20 @@ class Batch:
 
     shown: Shown
     truth_BYX: Tensor
+    target_B1YX: Tensor | None = None
+    """The structure of the ground, where the network learns it too; NaN where it is not known."""
 
     def to(self, device: torch.device) -> "Batch":
         """Pinned memory is copied while the device computes."""
-        there = [part.to(device, non_blocking=True) for part in (*self.shown, self.truth_BYX)]
-        return Batch((there[0], there[1], there[2]), there[3])
+        return self._each(lambda part: part.to(device, non_blocking=True))
 
     def pinned(self) -> "Batch":
-        held = [part.pin_memory() for part in (*self.shown, self.truth_BYX)]
-        return Batch((held[0], held[1], held[2]), held[3])
+        return self._each(lambda part: part.pin_memory())
+
+    def _each(self, move: Callable[[Tensor], Tensor]) -> "Batch":
+        x, seen, when = self.shown
+        target = None if self.target_B1YX is None else move(self.target_B1YX)
+        return Batch((move(x), move(seen), move(when)), move(self.truth_BYX), target)
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,14 @@ class Raw:
 
 
 def training_parts(
-    recipe: Recipe, reader: PatchReader, epoch: int, done: int, rank: int, workers: int, device: torch.device
+    recipe: Recipe,
+    reader: PatchReader,
+    epoch: int,
+    done: int,
+    rank: int,
+    workers: int,
+    device: torch.device,
+    targets: Targets | None = None,
 ) -> Generator[Batch, None, None]:
     """A worker's part of each part of each step of an epoch, from the step after the first `done` on.
 
@@ -65,7 +78,7 @@ def training_parts(
     mine = list(islice(batches(order, recipe.part, rank, workers), first, last))
 
     def work(raw: Raw) -> Batch:
-        batch = varied(recipe, raw, epoch)
+        batch = varied(recipe, raw, epoch, targets)
         return batch.pinned() if device.type == "cuda" else batch
 
     return ahead(_read(recipe, reader, mine), work, DEPTH, preparers(device, workers))
@@ -92,18 +105,22 @@ def preparers(device: torch.device, workers: int) -> int:
     return 1 if device.type == "cpu" else max(1, min(8, (os.cpu_count() or 1) // workers))
 
 
-def varied(recipe: Recipe, raw: Raw, epoch: int) -> Batch:
+def varied(recipe: Recipe, raw: Raw, epoch: int, targets: Targets | None = None) -> Batch:
     """Each patch varied by chance that only seed, epoch and patch decide: the same on any number of workers."""
     shape = raw.pictures_BTCYX.shape
     x_BTCYX, seen_BTYX = torch.empty(shape), torch.empty((*shape[:2], *shape[3:]), dtype=torch.bool)
     truth_BYX, when_BT = torch.empty(raw.truths_BYX.shape, dtype=torch.uint8), _middles(recipe, len(raw.members))
+    maps_BYX = targets(raw.members, raw.pictures_BTCYX) if targets else None
+    target_B1YX = None if maps_BYX is None else torch.empty((len(maps_BYX), 1, *maps_BYX.shape[1:]))
     for place, member in enumerate(raw.members):
         rng = np.random.default_rng([recipe.training.seed, epoch, member])
         variation = draw(recipe.augmentation, shape[1:], rng)
         show(raw.pictures_BTCYX[place], variation, recipe.card.normalisation, x_BTCYX[place], seen_BTYX[place])
         truth_BYX[place] = torch.from_numpy(variation.turned(raw.truths_BYX[place]).copy())
         when_BT[place] += variation.shift
-    return Batch((x_BTCYX, seen_BTYX, torch.from_numpy(when_BT)), truth_BYX)
+        if maps_BYX is not None and target_B1YX is not None:
+            target_B1YX[place, 0] = torch.from_numpy(variation.turned(maps_BYX[place]).copy())
+    return Batch((x_BTCYX, seen_BTYX, torch.from_numpy(when_BT)), truth_BYX, target_B1YX)
 
 
 def as_they_are(recipe: Recipe, raw: Raw) -> Batch:

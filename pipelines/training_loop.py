@@ -14,6 +14,7 @@ from pipelines.learner import make_learner
 from pipelines.memory_limits import step_within_memory
 from pipelines.patch_reading import PatchReader
 from pipelines.recipe import Recipe
+from pipelines.structure import make_targets
 from pipelines.training_batches import in_steps, training_parts
 from pipelines.training_metrics import Metrics
 from pipelines.training_state import Standing, copied, resume
@@ -36,12 +37,13 @@ def train(recipe: Recipe, team: Team) -> None:
     learner = make_learner(recipe, team)
     standing, keeper = resume(recipe, learner, team)
     metrics = Metrics(recipe, team, standing)
-    reader = PatchReader(recipe.root, *recipe.also)
+    reader, targets = PatchReader(recipe.root, *recipe.also), make_targets(recipe, team.device)
     while not is_over(standing.history, training.epochs, training.patience):
         epoch = len(standing.history)
         done = standing.step - epoch * per_epoch
         learner.network.train()
-        with closing(training_parts(recipe, reader, epoch, done, team.rank, team.size, team.device)) as parts:
+        coming = training_parts(recipe, reader, epoch, done, team.rank, team.size, team.device, targets)
+        with closing(coming) as parts:
             for step_parts in in_steps(parts, training.accumulate):
                 rate = learner.rate(standing.step)
                 standing.count(step_within_memory(learner, step_parts, standing.step))

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from catalogs.errors import BadInput
+from pipelines.model_settings import network_settings
 from pipelines.project.errors import written
 from pipelines.project.file import TABLES, load_project, parse_project
 from pipelines.project.writing import changed, template, write_project
@@ -170,6 +171,10 @@ def test_the_example_of_every_key_is_right(name: str) -> None:
         changes["patches.held_out"] = ["BE_VLG"]
     if name == "labels.classes":
         changes["labels.crosswalk"] = "crosswalk.csv"
+    if name == "model.teacher":
+        changes["model.target"] = "depth"
+    if name == "model.elevation":
+        changes["model.target"] = "slope"
     parse_project(changed(template(), changes), HERE)
 
 
@@ -181,3 +186,33 @@ def test_the_shortest_project_of_the_page_works() -> None:
     for line in [line for line in shortest.splitlines() if " = " in line]:
         with pytest.raises(BadInput, match="is missing|neither bbox nor boundary"):
             parse_project(shortest.replace(line, ""), HERE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model.target": "depth"}, "made of the file that teacher names"),
+        ({"model.target": "slope"}, "made of the file that elevation names"),
+        ({"model.teacher": "a.safetensors"}, "is not used: the target is another one"),
+        ({"model.target": "slope", "model.elevation": "dem.tif", "model.teacher": "a.safetensors"}, "is not used"),
+        ({"model.encoder": "dinov2.pth"}, r"no \.safetensors file"),
+    ],
+)
+def test_files_of_the_depth_networks_go_with_their_targets(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        parse_project(changed(template(), changes), HERE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model.encoder": "a.safetensors"}, "the architecture 'unet' has no use for it.*'depthseg' or 'depthcropseg'"),
+        ({"model.target": "amplitude"}, "the architecture 'unet' has no use for it.*'depthseg'"),
+        ({"model.architecture": "depthseg", "model.dates": "best"}, "how a pixel changes between dates.*dates = 'all'"),
+    ],
+)
+def test_what_the_architecture_has_no_use_for(changes: dict[str, object], words: str) -> None:
+    project = parse_project(changed(template(), changes), HERE)
+    periods = 1 if project.model.dates == "best" else 7
+    with pytest.raises(BadInput, match=words):
+        network_settings(project, 10, periods, 11)

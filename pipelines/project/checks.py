@@ -103,6 +103,14 @@ def folder_or_bucket(text: str) -> str:
     return text.rstrip("/") or "/"
 
 
+def weights_file(text: str) -> str:
+    """Nothing else is opened: a pickle can run code."""
+    folder_or_bucket(text)
+    if not text.endswith(".safetensors"):
+        raise refuse("is no .safetensors file, and nothing else is read.", "Give the makers' model.safetensors.")
+    return text
+
+
 def cluster_address(text: str) -> str:
     if not CLUSTER.fullmatch(text):
         raise refuse("names no Ray cluster.", "Write '' (this machine), 'auto', 'host:6379' or 'ray://host:10001'.")

@@ -69,6 +69,18 @@ class Project(Settings):
         return Path(self._absolute(self.labels.crosswalk)) if self.labels.crosswalk else None
 
     @property
+    def encoder(self) -> str | None:
+        return self._absolute(self.model.encoder) if self.model.encoder else None
+
+    @property
+    def teacher(self) -> str | None:
+        return self._absolute(self.model.teacher) if self.model.teacher else None
+
+    @property
+    def elevation(self) -> str | None:
+        return self._absolute(self.model.elevation) if self.model.elevation else None
+
+    @property
     def also(self) -> tuple[str, ...]:
         """Roots of other projects whose patches train too."""
         return tuple(self._absolute(root) for root in self.training.also)

@@ -27,6 +27,43 @@ class Model(Table):
     dates: Literal["all", "best"] = key(
         "What it sees: `all` periods of the season, or the single `best` one.", "all", "", "all")  # fmt: skip
     name: Name = key("The name of the checkpoint that training writes.", "season", "", "season")
+    encoder: Annotated[Text, AfterValidator(checks.weights_file)] | None = key(
+        "Official weights that the encoder of `depthseg` or `depthcropseg` begins with; docs/depth.md says which fit. "
+        "Without them it begins at random.", "dinov2-small/model.safetensors", "path or s3://", None)  # fmt: skip
+    target: Literal["amplitude", "height", "slope", "depth"] | None = key(
+        "The structure of the ground that `depthseg` learns beside its classes: how much NDVI changes over the season "
+        "(`amplitude`, what it learns unless told otherwise), elevation (`height`) or its `slope`, or what a teacher "
+        "takes for `depth`.", "amplitude", "", None)  # fmt: skip
+    teacher: Annotated[Text, AfterValidator(checks.weights_file)] | None = key(
+        "For the target `depth`: official weights of Depth Anything V2.",
+        "depth-anything-v2-small/model.safetensors", "path or s3://", None)  # fmt: skip
+    elevation: Annotated[Text, AfterValidator(checks.local_file)] | None = key(
+        "For the targets `height` and `slope`: a GeoTIFF of metres above sea level, in any coordinate system.",
+        "copernicus-dem.tif", "path", None)  # fmt: skip
+
+    @check("teacher")
+    @classmethod
+    def _teacher_of_depth(cls, teacher: str | None, info: ValidationInfo) -> str | None:
+        return _needed(teacher, "teacher", ("depth",), info)
+
+    @check("elevation")
+    @classmethod
+    def _elevation_of_ground(cls, elevation: str | None, info: ValidationInfo) -> str | None:
+        return _needed(elevation, "elevation", ("height", "slope"), info)
+
+
+def _needed(file: str | None, name: str, targets: tuple[str, ...], info: ValidationInfo) -> str | None:
+    """A file that some targets are made of, and no other."""
+    if "target" not in info.data:  # wrong itself, and told so
+        return file
+    target = info.data["target"]
+    if target in targets and file is None:
+        why = f"is made of the file that {name} names, and there is no {name}."
+        raise refuse(why, f"Write {name} in [model] too.", "target")
+    if target not in targets and file is not None:
+        named = " or ".join(f"target = '{target}'" for target in targets)
+        raise refuse("is not used: the target is another one.", f"Take it out, or write {named}.")
+    return file
 
 
 class Training(Table):

@@ -126,7 +126,7 @@ def judge_tile(job: Judging, ensemble: Ensemble, tile: Tile) -> tuple[NDArray[np
     whole = job.ground.grid.window(tile)
     judged = judged_pixels(job.ground, whole, job.margin)
     crop = np.full(judged.shape, IGNORE, np.uint8)
-    for core in cores_of(whole):
+    for core in cores_of(whole, ensemble.window):
         here = Window(core.y - whole.y, core.x - whole.x, core.height, core.width).slices
         if judged[here].any():
             seen = read_cube(Store(job.cube_root, cube.NAME), core.grown(ensemble.halo))

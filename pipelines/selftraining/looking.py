@@ -129,7 +129,7 @@ def windows_seen(
 ) -> Iterator[tuple[Window, NDArray[np.uint16]]]:
     """Parts of a tile that are of use, each with the cube around it."""
     source = Store(job.cube_root, cube.NAME)
-    for core in cores_of(whole):
+    for core in cores_of(whole, ensemble.window):
         if not barred[Window(core.y - whole.y, core.x - whole.x, core.height, core.width).slices].all():
             yield core, read_cube(source, core.grown(ensemble.halo))
 
