@@ -110,7 +110,11 @@ def _check(card: Card) -> None:
     bands, periods = len(card.bands), len(card.periods)
     for name in ("settings", "training", "scores"):
         if not isinstance(getattr(card, name), dict):
-            raise Misfit(f"card with {name} {getattr(card, name)!r}", "that is no table.", "Copy the checkpoint again.")
+            raise Misfit(
+                f"card with {name} {getattr(card, name)!r}",
+                "it has the wrong type: a table is needed.",
+                "Copy the checkpoint again.",
+            )
     if len(card.normalisation.mean) != bands:
         given = f"card with {bands} bands and a normalisation of {len(card.normalisation.mean)}"
         raise Misfit(given, "they must be the same bands.", "Estimate the normalisation on the card's bands.")
