@@ -23,6 +23,24 @@ class Ledger:
         self.root.write(f"{self.folder}/done/{unit}.json", _encoded(record))
         self.root.remove(f"{self.folder}/failed/{unit}.json")
 
+    def create(self, unit: str, record: Mapping[str, Any]) -> bool:
+        """Commit a unit that nobody has committed; False if somebody has."""
+        created = self.root.create(f"{self.folder}/done/{unit}.json", _encoded(record))
+        if created:
+            self.root.remove(f"{self.folder}/failed/{unit}.json")
+        return created
+
+    def forget(self, unit: str) -> None:
+        """Take a record back: its objects are lost, or made of what has changed since."""
+        self.root.remove(f"{self.folder}/done/{unit}.json")
+
+    def found(self, unit: str) -> dict[str, Any] | None:
+        """The record of a unit, if it is done."""
+        try:
+            return self.record(unit)
+        except FileNotFoundError:
+            return None
+
     def fail(self, unit: str, reason: str) -> None:
         self.root.write(f"{self.folder}/failed/{unit}.json", _encoded({"reason": reason}))
 

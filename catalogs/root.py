@@ -1,7 +1,7 @@
 """The store root: one local folder or S3 prefix that holds everything a run makes."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,6 +46,42 @@ class Root:
             replace_file(Path(self.path(key)), [data], durable=True)
         else:
             self._fs.pipe_file(self.path(key), data)
+
+    def write_parts(self, key: str, parts: Sequence[bytes | bytearray]) -> None:
+        """The same, without joining them first where that can be spared."""
+        if self.is_local:
+            replace_file(Path(self.path(key)), parts, durable=True)
+        else:
+            self._fs.pipe_file(self.path(key), b"".join(parts))
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write what is not there yet; of several that try at once, one is told that it was the one.
+
+        By a hard link on a disk, by `If-None-Match: *` on S3.
+        """
+        if self.is_local:
+            return create_file(Path(self.path(key)), data)
+        try:
+            self._fs.pipe_file(self.path(key), data, mode="create")
+        except OSError:  # a failed precondition, and a conflict with somebody who creates it just now
+            self._fs.invalidate_cache()
+            if self.exists(key):
+                return False
+            raise
+        return True
+
+    def move(self, source: str, target: str) -> bool:
+        """Give an object another key; False if it is not there. Several may try: it ends in one place."""
+        try:
+            if self.is_local:
+                Path(self.path(target)).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(self.path(source), self.path(target))
+            else:
+                self._fs.cp_file(self.path(source), self.path(target))
+                self._fs.rm_file(self.path(source))
+        except FileNotFoundError:
+            return False
+        return True
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Every object below `prefix`, in name order."""
@@ -107,3 +143,17 @@ def replace_file(path: Path, parts: Iterable[bytes | bytearray], durable: bool =
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def create_file(path: Path, data: bytes) -> bool:
+    """Write a file whole where there is none; False where there is one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{uuid4().hex}.partial")
+    try:
+        replace_file(temporary, [data], durable=True)
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True

@@ -1,12 +1,13 @@
 """A shard of a Zarr array, byte for byte as zarr-python encodes it, but chunk by chunk through one buffer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 from itertools import product
 from typing import Any
 
 import google_crc32c
 import numpy as np
+import xxhash
 import zarr
 from imagecodecs import blosc_encode
 from numpy.typing import NDArray
@@ -16,6 +17,26 @@ ABSENT = np.uint64(2**64 - 1)
 """What the index says of a chunk that is not there: one that lies beyond the array's edge."""
 
 Place = tuple[int, ...]
+
+
+def encoded_shard(
+    array: zarr.Array[Any], region: tuple[slice | int, ...], block: NDArray[Any]
+) -> tuple[str, list[bytes | bytearray]]:
+    """The key of the shard that a region is, within its array, and what lies under it."""
+    assert array.shards is not None
+    starts = [part if isinstance(part, int) else part.start or 0 for part in region]
+    index = tuple(start // side for start, side in zip(starts, array.shards, strict=True))
+    sides = iter(block.shape)
+    whole = block.reshape([1 if isinstance(part, int) else next(sides) for part in region])
+    return array.metadata.encode_chunk_key(index), encode_shard(array, whole)
+
+
+def digest_of(parts: Iterable[bytes | bytearray]) -> str:
+    """Of an object's bytes: it tells damage, which is by chance; XXH3 costs a fiftieth of what SHA-256 does."""
+    state = xxhash.xxh3_64()
+    for part in parts:
+        state.update(part)
+    return state.hexdigest()
 
 
 def encode_shard(array: zarr.Array[Any], block: NDArray[Any]) -> list[bytes | bytearray]:

@@ -8,7 +8,6 @@ from math import gcd
 from typing import Any
 
 import numpy as np
-import xxhash
 import zarr
 from numpy.typing import DTypeLike, NDArray
 from pyproj import CRS
@@ -17,12 +16,13 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, StorePath
 
+from catalogs.attempts import Attempt, attempts_of, settle
 from catalogs.description import differences, identity
 from catalogs.errors import BadInput
 from catalogs.grid import Grid, Tile
 from catalogs.ledger import Ledger
 from catalogs.root import Root, replace_file
-from catalogs.shards import encode_shard
+from catalogs.shards import digest_of, encoded_shard
 
 CODEC = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", blocksize=512 * 1024)
 """The fastest of the small ones: 56 % of raw reflectance at twice the speed of zstd 3 (benchmarks/ingest.py)."""
@@ -130,11 +130,32 @@ class Store:
             if unit not in done or not all(f"{self.name}/{key}" in present for key in objects)
         ]
 
+    def attempt(self, unit: str) -> Attempt:
+        """A try at a unit by one of several who may try at the same time."""
+        return Attempt(self.root, self.name, unit)
+
+    def to_do(self, units: Iterable[tuple[str, Iterable[str]]]) -> list[str]:
+        """The units that are missing, after those are finished that a killed writer had committed.
+
+        A record without its objects is taken back, so that the unit can be committed again.
+        """
+        missing, done = self.missing(units), self.ledger.done()
+        return [unit for unit in missing if unit not in done or self.finished(unit) is None]
+
+    def finished(self, unit: str) -> dict[str, Any] | None:
+        """The record of a unit whose objects are in the store, moved there now if need be; None if it is to do."""
+        record = self.ledger.found(unit)
+        if record is None or settle(self.root, self.name, unit, record):
+            return record
+        self.ledger.forget(unit)
+        return None
+
     def sweep(self) -> None:
-        """Remove what killed writers left behind; only when no writer is at work."""
+        """Remove what killed writers left behind. Who is still at work finds that its unit is done by somebody else."""
         for key in self.root.keys(self.name):
             if key.endswith(".partial"):
                 self.root.remove(key)
+        self.root.remove(attempts_of(self.root, self.name))
 
     def _write_template(
         self,
@@ -219,21 +240,9 @@ def write_shard(array: zarr.Array[Any], region: tuple[slice | int, ...], block: 
 
     Returns a digest of the bytes that were written; the same pixels are the same bytes.
     """
-    assert array.shards is not None
-    starts = [part if isinstance(part, int) else part.start or 0 for part in region]
-    index = tuple(start // side for start, side in zip(starts, array.shards, strict=True))
-    sides = iter(block.shape)
-    parts = encode_shard(array, block.reshape([1 if isinstance(part, int) else next(sides) for part in region]))
-    _put(array.store_path / array.metadata.encode_chunk_key(index), parts)
+    key, parts = encoded_shard(array, region, block)
+    _put(array.store_path / key, parts)
     return digest_of(parts)
-
-
-def digest_of(parts: Iterable[bytes | bytearray]) -> str:
-    """Of an object's bytes: it tells damage, which is by chance; XXH3 costs a fiftieth of what SHA-256 does."""
-    state = xxhash.xxh3_64()
-    for part in parts:
-        state.update(part)
-    return state.hexdigest()
 
 
 def _put(place: StorePath, parts: list[bytes | bytearray]) -> None:

@@ -13,7 +13,7 @@ LEASES_PER_ACTOR = 2
 """One at work and one waiting, so that an actor never idles while the driver answers."""
 
 LIVES = 3
-"""How often a lease may lose its actor before it is given up, as one that kills every actor would be."""
+"""How often an item may lose its actor before it is given up, as one that kills every actor would be."""
 
 
 @dataclass(frozen=True)
@@ -25,23 +25,45 @@ class Slots:
     gpus: float = 0
     lease: int = 8
     """Items handed out at once."""
+    threads: int = 1
+    """Leases that an actor works on at once: one reads and writes while another computes."""
+
+    @property
+    def leases(self) -> int:
+        """Of one actor at once."""
+        return max(LEASES_PER_ACTOR, self.threads)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Lease:
     items: list[Any]
     lives: int = LIVES
+    copies: int = 0
+    """Actors that have it now."""
+    over: bool = False
+    """Done by one of them, or given up."""
+
+    @property
+    def is_suspect(self) -> bool:
+        """It was with an actor that died, and goes to the next one alone, to show whether it was the reason."""
+        return self.lives < LIVES
 
 
 @dataclass
 class _Pool:
+    ray: Any
     make: Callable[[], Any]
     fresh: Iterator[_Lease]
     """Leases that nobody has had yet, made as they are asked for."""
+    leases: int
+    """Of one actor at once."""
     waiting: deque[_Lease] = field(default_factory=deque)
     """Those at the head of the queue, and those taken back from the dead."""
     starting: dict[Any, Any] = field(default_factory=dict)
     running: dict[Any, tuple[Any, _Lease]] = field(default_factory=dict)
+    """In the order in which they were handed out."""
+    idle: list[Any] = field(default_factory=list)
+    """Actors for which there was nothing to do."""
     lives: int = LIVES
     """How often an actor may die while it starts."""
 
@@ -55,62 +77,109 @@ class _Pool:
         self.waiting.extend(islice(self.fresh, max(count - len(self.waiting), 0)))
         return len(self.waiting) >= count
 
-    def fill(self, actor: Any, count: int) -> None:
-        for _ in range(count):
-            if not self.has_more():
-                return
-            lease = self.waiting.popleft()
-            self.running[actor.work.remote(lease.items)] = (actor, lease)
+    @property
+    def is_over(self) -> bool:
+        return not self.has_more() and all(lease.over for _, lease in self.running.values())
 
-    def bury(self, dead: Any) -> list[_Lease]:
-        """Take back all leases of a dead actor; the one it was working on loses a life. Returns those given up."""
+    def fill(self, actor: Any) -> None:
+        held = [lease for other, lease in self.running.values() if other is actor]
+        while len(held) < self.leases and not any(lease.is_suspect for lease in held):
+            if not self.has_more() or (held and self.waiting[0].is_suspect):
+                break
+            held.append(self.waiting.popleft())
+            self._hand(actor, held[-1])
+        if not held and not self._help(actor):
+            self.idle.append(actor)
+
+    def _hand(self, actor: Any, lease: _Lease) -> None:
+        lease.copies += 1
+        self.running[actor.work.remote(lease.items)] = (actor, lease)
+
+    def _help(self, actor: Any) -> bool:
+        """Nothing waits: an idle actor takes a lease of another too, the one that was handed out last first.
+
+        So a machine that is slow, or hangs, holds nothing up in the end. Who is first counts.
+        """
+        for _, lease in reversed(self.running.values()):
+            if not lease.over and lease.copies == 1:
+                self._hand(actor, lease)
+                return True
+        return False
+
+    def take(self, reference: Any) -> tuple[Any, _Lease]:
+        actor, lease = self.running.pop(reference)
+        lease.copies -= 1
+        return actor, lease
+
+    def bury(self, dead: Any) -> list[Any]:
+        """Take back what a dead actor had, item by item, since any of them may be what killed it.
+
+        Returns the items that are given up.
+        """
         held = [reference for reference, (actor, _) in self.running.items() if actor is dead]
-        leases = [self.running.pop(reference)[1] for reference in held]
-        leases[0].lives -= 1  # an actor works in the order in which it was asked
-        self.waiting.extendleft(lease for lease in reversed(leases) if lease.lives)
-        return [lease for lease in leases if not lease.lives]
+        lost = [lease for _, lease in map(self.take, held) if not lease.over and not lease.copies]
+        for lease in lost:
+            lease.over = True
+        parts = [_Lease([item], lease.lives - 1) for lease in lost for item in lease.items]
+        self.waiting.extendleft(part for part in reversed(parts) if part.lives)
+        while self.waiting and self.idle:
+            self.fill(self.idle.pop())
+        return [item for part in parts if not part.lives for item in part.items]
+
+    def dismiss(self) -> None:
+        """Actors that still work on what others have done; the rest goes by itself."""
+        for actor, _ in self.running.values():
+            self.ray.kill(actor)
 
 
 def each_on_actors(
     ray: Any, start: Callable[[], Callable[[Item], Any]], items: Iterable[Item], slots: Slots
 ) -> Iterator[tuple[Item, Any]]:
-    """Apply a worker to every item, in any order, and yield each item with its result or exception.
+    """Apply a worker to every item, in any order, and yield each item once with its result or exception.
 
     `start` runs once in each actor (it loads the model) and returns the function that does one item. An actor that
-    dies is replaced and its items are done again, so doing an item twice must do no harm. Fewer slots in the cluster
-    than actors asked for make it slower, not stuck.
+    dies is replaced and its items are done again, and at the end idle actors do what slow ones have not done yet, so
+    doing an item twice must do no harm. Fewer slots in the cluster than actors asked for make it slower, not stuck.
     The plain twin, which needs no cluster, is `work = start(); ((item, work(item)) for item in items)`.
     """
-    remote = ray.remote(_Worker).options(num_cpus=slots.cpus, num_gpus=slots.gpus, max_restarts=0)
-    pool = _Pool(lambda: remote.remote(start), _leases(iter(items), slots.lease))
+    options = {"num_cpus": slots.cpus, "num_gpus": slots.gpus, "max_restarts": 0, "max_concurrency": slots.threads}
+    remote = ray.remote(_Worker).options(**options)
+    pool = _Pool(ray, lambda: remote.remote(start), _leases(iter(items), slots.lease), slots.leases)
     for number in range(1, slots.actors + 1):
         if pool.has_more(number):
             pool.start()
-    while pool.running or pool.has_more():
+    while not pool.is_over:
         (reference,), _ = ray.wait([*pool.running, *pool.starting], num_returns=1)
         if reference in pool.starting:
-            actor = pool.starting.pop(reference)
-            try:
-                ray.get(reference)
-            except ray.exceptions.RayActorError:
-                if not pool.lives:
-                    raise
-                pool.lives -= 1
-                pool.start()
-            else:
-                pool.fill(actor, LEASES_PER_ACTOR)
+            _begin(pool, reference)
             continue
         actor, lease = pool.running[reference]
         try:
             results = ray.get(reference)
         except ray.exceptions.RayActorError as error:
-            for lost in pool.bury(actor):
-                yield from ((item, error) for item in lost.items)
+            yield from ((item, error) for item in pool.bury(actor))
             pool.start()
             continue
-        del pool.running[reference]
-        pool.fill(actor, 1)
-        yield from zip(lease.items, results, strict=True)
+        pool.take(reference)
+        first, lease.over = not lease.over, True
+        pool.fill(actor)
+        if first:
+            yield from zip(lease.items, results, strict=True)
+    pool.dismiss()
+
+
+def _begin(pool: _Pool, reference: Any) -> None:
+    """Give work to an actor that has started, or start another if it has not."""
+    actor = pool.starting.pop(reference)
+    try:
+        pool.ray.get(reference)
+    except pool.ray.exceptions.RayActorError:
+        if not pool.lives:
+            raise
+        pool.lives -= 1
+        pool.start()
+    else:
+        pool.fill(actor)
 
 
 def _leases(items: Iterator[Any], size: int) -> Iterator[_Lease]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from models.errors import Misfit
@@ -51,6 +51,11 @@ class Card:
     @property
     def used_middles(self) -> tuple[float, ...]:
         return tuple(self.middles[index] for index in self.period_index)
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before they are probabilities; 1 where nothing was fitted."""
+        return float(self.scores.get("temperature", 1.0))
 
     def to_json(self) -> bytes:
         try:
@@ -124,5 +129,7 @@ def _check(card: Card) -> None:
     if not card.period_index or not all(0 <= index < periods for index in card.period_index):
         given = f"card with {periods} periods that uses {list(card.period_index)}"
         raise Misfit(given, "it must use one or more of them.", f"Give indices from 0 to {periods - 1}.")
+    if not 0 < card.temperature < inf:
+        raise Misfit(f"card with a temperature of {card.temperature}", "it is above 0.", "Copy the checkpoint again.")
     if sorted(card.classes) != list(range(len(card.classes))):
         raise Misfit(f"card with classes {sorted(card.classes)}", "ids must run from 0 without gaps.", "Renumber them.")

@@ -84,7 +84,7 @@ class NetworkPredictor:
     def _answer(self, used_TBYX: NDArray[np.uint16]) -> tuple[Labels, Labels]:
         logits = self.logits(used_TBYX)
         crop = logits.argmax(dim=1)[0]
-        percent = logits.softmax(dim=1).amax(dim=1)[0].mul(100).round()
+        percent = (logits / self.card.temperature).softmax(dim=1).amax(dim=1)[0].mul(100).round()
         return crop.to(torch.uint8).cpu().numpy(), percent.to(torch.uint8).cpu().numpy()
 
     def _padded(self, x: Tensor) -> Tensor:

@@ -117,6 +117,17 @@ def map_(project: ProjectFile, as_json: Json = False) -> None:
 
 
 @app.command()
+def verify(
+    project: ProjectFile,
+    repair: Annotated[bool, typer.Option("--repair", help="Let `furrow map` make anew what does not agree.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read the map again: do its pixels, the ledger and the plan agree?"""
+    again = _again("map", str(project)) if repair else _again("verify", "--repair", str(project))
+    _verb("verify", project, as_json, again, repair=repair)
+
+
+@app.command()
 def validate(project: ProjectFile, as_json: Json = False) -> None:
     """Score the map on the blocks held out from training."""
     _verb("validate", project, as_json)
@@ -191,7 +202,7 @@ def references_check(
     raise Exit(status_of(found))
 
 
-def _verb(name: str, project: Path, as_json: bool) -> None:
+def _verb(name: str, project: Path, as_json: bool, again: str = "", **options: Any) -> None:
     def work(progress: Any) -> dict[str, Any]:
         from pipelines.project import load_project
 
@@ -199,9 +210,9 @@ def _verb(name: str, project: Path, as_json: bool) -> None:
         from pipelines.plan import make_plan
         from pipelines.run import call
 
-        return call(name, make_plan(loaded), progress)
+        return call(name, make_plan(loaded), progress, **options)
 
-    go(work, as_json, again=_again(name, str(project)))
+    go(work, as_json, again or _again(name, str(project)))
 
 
 def _again(*words: str) -> str:

@@ -19,7 +19,8 @@ from models.metrics import Confusion, confusion
 from models.predictor import Predictor, load_predictor
 from pipelines.checkpoints import read_checkpoint
 from pipelines.held_out import scored_pixels
-from pipelines.map import mapping_of, predict_tile
+from pipelines.map import mapping_of
+from pipelines.mapping import predict_tile
 from pipelines.plan import Plan
 
 

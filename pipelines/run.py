@@ -9,7 +9,8 @@ from cluster.progress import Progress
 from pipelines.outcomes import disk_full, is_disk_full
 from pipelines.plan import Plan
 
-Verb = Callable[[Plan, Progress], dict[str, Any]]
+Verb = Callable[..., dict[str, Any]]
+"""Takes a plan, a progress and its own options."""
 
 VERBS: Mapping[str, tuple[str, str]] = {
     "ingest": ("pipelines.ingest", "ingest"),
@@ -39,6 +40,7 @@ ABOUT: Mapping[str, tuple[str, str]] = {
     "plan": ("pipelines.show_plan", "show_plan"),
     "run": ("pipelines.run", "run"),
     "status": ("pipelines.status", "status"),
+    "verify": ("pipelines.verify", "verify"),
 }
 """Commands about a run."""
 
@@ -55,13 +57,13 @@ def run(plan: Plan, progress: Progress) -> dict[str, Any]:
     return result
 
 
-def call(name: str, plan: Plan, progress: Progress) -> dict[str, Any]:
+def call(name: str, plan: Plan, progress: Progress, **options: Any) -> dict[str, Any]:
     """What a command of the command line does with a plan, once its root is known to be of use."""
     plan.root.check_readable() if name in ABOUT else plan.root.check_writable()
     module, function = {**VERBS, **BESIDE, **ABOUT}[name]
     found: Verb = getattr(import_module(module), function)
     try:
         with kept():  # a verb may need workers more than once
-            return found(plan, progress)
+            return found(plan, progress, **options)
     except OSError as error:
         raise (disk_full(f"store root {plan.root.url}") if is_disk_full(error) else error) from error

@@ -10,6 +10,7 @@ from models.checkpoint import encode
 from models.exactness import be_exact
 from models.metrics import score
 from pipelines.best_epoch import best_entry, is_best, is_over
+from pipelines.calibrating import calibrated
 from pipelines.learner import make_learner
 from pipelines.memory_limits import step_within_memory
 from pipelines.patch_reading import PatchReader
@@ -72,6 +73,7 @@ def finish(recipe: Recipe, standing: Standing, team: Team) -> None:
     chosen = best_entry(standing.history)
     notes = recipe.card.training | {"workers": team.size, "device": team.device.type, "history": standing.history}
     scores = {"validation_miou": chosen["validation_miou"], "epoch": chosen["epoch"]}
+    scores |= calibrated(recipe, standing.best, team.device.type)
     figures = {"history": standing.history, "best": chosen, "confusion": standing.confusion}
     recipe.root.write(f"{recipe.notes}/{FIGURES}", (json.dumps(figures, indent=1) + "\n").encode())
     for name, data in encode(standing.best, replace(recipe.card, training=notes, scores=scores)).items():

@@ -20,7 +20,8 @@ from models.predictor import load_predictor
 from models.seams import SeamCount, count_changes
 from pipelines.checkpoints import card_in, read_checkpoint
 from pipelines.held_out import held_out_patches, scored_pixels
-from pipelines.map import mapping_of, predict_tile
+from pipelines.map import mapping_of
+from pipelines.mapping import predict_tile
 from pipelines.plan import Plan
 from pipelines.project.learning import SINGLE_DATE
 from pipelines.stored import SCORES, check_whole, identity_of

@@ -18,7 +18,7 @@ from models.normalisation import Normalisation
 from models.predictor import load_predictor
 from models.seams import SeamCount, count_changes
 from models.unet import UNet, UNetSettings
-from pipelines.map import Mapping, predict_tile
+from pipelines.mapping import Mapping, predict_tile
 
 BOUNDS = (0, -3840, 3840, 0)
 PERIODS = split_season(date(2021, 3, 1), date(2021, 5, 31), 2)

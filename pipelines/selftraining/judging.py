@@ -22,7 +22,7 @@ from models.ensemble import Ensemble
 from models.exactness import be_exact
 from models.metrics import Confusion, confusion, score
 from models.self_training_guards import Round, agreement_with
-from pipelines.map import cores_of
+from pipelines.mapping import cores_of
 from pipelines.plan import Plan
 from pipelines.selftraining.actors import device_of, on_actors
 from pipelines.selftraining.ground import Ground

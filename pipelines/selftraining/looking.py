@@ -20,7 +20,7 @@ from models.consensus import Consensus, consensus
 from models.ensemble import Ensemble, View, views_of
 from models.exactness import be_exact
 from models.field_votes import pieces_as_fields
-from pipelines.map import cores_of
+from pipelines.mapping import cores_of
 from pipelines.outcomes import Outcomes
 from pipelines.plan import Plan
 from pipelines.selftraining.actors import device_of, on_actors

@@ -15,22 +15,19 @@ from catalogs.errors import BadInput
 from catalogs.patch_store import INDEX, read_index
 from catalogs.patches import VALIDATION
 from catalogs.root import Root
-from catalogs.taxonomy import IGNORE
 from cluster.progress import Progress
 from models.calibration import Temperature, fit_temperature_and_bias
 from models.card import Card
 from models.ensemble import Ensemble, Member, needs_network
 from models.exactness import be_exact
 from models.predictor import check_fits, load_predictor
+from pipelines.calibrating import sampled_pixels
 from pipelines.checkpoints import read_checkpoint
 from pipelines.map import check_classes
 from pipelines.patch_reading import STORE, PatchReader
 from pipelines.plan import Plan
 from pipelines.selftraining.actors import device_of, on_actors
 from pipelines.stored import missing
-
-SAMPLE, MOST = 200, 320
-"""Pixels of a patch, and patches, that calibrate a teacher: neighbours tell little that is new."""
 
 Values = NDArray[np.float64]
 
@@ -124,7 +121,7 @@ def start_calibrating(
 def calibrate_one(sources: tuple[Root, ...], seed: int, device: str, teacher: Teacher) -> tuple[Temperature, Values]:
     """Its temperature, and the shares of classes that it then sees."""
     member = load_ensemble([teacher], device=device).members[0]
-    logits_NK, truth_N = _validation_pixels(member, sources, seed)
+    logits_NK, truth_N = sampled_pixels(member.predictor, PatchReader(*sources), validation_patches(sources), seed)
     temperature = fit_where_known(logits_NK, truth_N)
     return temperature, temperature.probabilities(logits_NK).mean(axis=0)
 
@@ -143,20 +140,6 @@ def index_digest(root: Root) -> str:
         raise missing(root, INDEX, "patch")
     columns = ["patch", "split", "block", "y", "x"]
     return identity({"index": read_index(root)[columns].astype(str).to_csv(index=False)})
-
-
-def _validation_pixels(member: Member, sources: Sequence[Root], seed: int) -> tuple[Values, NDArray[np.int64]]:
-    reader, rng = PatchReader(*sources), np.random.default_rng(seed)
-    members = validation_patches(sources)
-    members = members[:: -(-len(members) // MOST)]
-    card, logits, truths = member.predictor.card, [], []
-    for picture_TBYX, crop_YX in reader.stream(members):
-        y, x = np.nonzero(crop_YX != IGNORE)
-        drawn = rng.choice(len(y), min(SAMPLE, len(y)), replace=False)
-        answer = member.predictor.logits(picture_TBYX[list(card.period_index)])[0].float().cpu().numpy()
-        logits.append(answer[:, y[drawn], x[drawn]].T)
-        truths.append(crop_YX[y[drawn], x[drawn]])
-    return np.concatenate(logits).astype(np.float64), np.concatenate(truths).astype(np.int64)
 
 
 def validation_patches(sources: Sequence[Root]) -> list[int]:

@@ -1,0 +1,145 @@
+"""The work of one actor of `map`: a tile is read, seen by the network, written and committed."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+from catalogs import crops, cube
+from catalogs.attempts import Attempt
+from catalogs.cube import read_cube
+from catalogs.grid import Grid, Tile, Window
+from catalogs.region_mask import outside_region
+from catalogs.root import Root
+from catalogs.stores import Store
+from catalogs.taxonomy import IGNORE
+from models.exactness import be_exact
+from models.predictor import Predictor, load_predictor
+from pipelines.checkpoints import read_checkpoint
+
+ARRAYS = ("crop", "confidence")
+
+THREADS = 2
+"""Tiles that an actor has in hand: while the network sees one, the last is written and the next is read."""
+
+ALONE = nullcontext()
+"""In place of a lock, where there is one thread."""
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Everything a worker needs to map any tile."""
+
+    root: Root
+    grid: Grid
+    region: BaseGeometry
+    checkpoint: str
+    halo: int | None
+    """Pixels; None for what the network asks for."""
+    plan: str = ""
+    """What the map's store was planned from, in one word."""
+
+
+def start_mapping(job: Mapping, on_gpu: bool = False) -> "Mapper":
+    """Load the network once."""
+    import torch
+
+    be_exact()
+    if on_gpu and not torch.cuda.is_available():
+        raise RuntimeError("Ray gave this worker a GPU and PyTorch sees none: install PyTorch's CUDA build there")
+    if not on_gpu:
+        torch.set_num_threads(1)  # one thread an actor, one actor a core: faster and far steadier than sharing cores
+    state, card = read_checkpoint(job.root, job.checkpoint)
+    return Mapper(job, load_predictor(state, card, "cuda" if on_gpu else "cpu"), Lock())
+
+
+@dataclass(frozen=True, eq=False)
+class Mapper:
+    """Maps tiles, from several threads at once: one computes while others read and write."""
+
+    job: Mapping
+    predictor: Predictor
+    computing: AbstractContextManager[Any]
+
+    def __call__(self, tile: Tile) -> dict[str, Any]:
+        """The record of a tile, which it or somebody before it has committed."""
+        store, unit = Store(self.job.root, crops.MAP), str(tile)
+        if done := self._done(store, unit):
+            return done
+        attempt = store.attempt(unit)
+        try:
+            return self._map(store, attempt, tile)
+        except Exception:
+            attempt.discard()
+            if done := self._done(store, unit):  # another run has finished, and cleaned up behind this one
+                return done
+            raise
+
+    def _done(self, store: Store, unit: str) -> dict[str, Any] | None:
+        """A record of a store that was planned anew since is none."""
+        record = store.finished(unit)
+        if record and record["plan"] != self.job.plan:
+            store.ledger.forget(unit)
+            return None
+        return record
+
+    def _map(self, store: Store, attempt: Attempt, tile: Tile) -> dict[str, Any]:
+        began, window = time.monotonic(), self.job.grid.window(tile)
+        pixels = predict_tile(self.job, self.predictor, tile, self.computing)
+        for array, layer in zip(store.arrays(*ARRAYS), pixels, strict=True):
+            attempt.write(array, window.slices, layer)
+        counts = np.bincount(pixels[0].ravel(), minlength=256)
+        record = {
+            "plan": self.job.plan,
+            "classes": {str(value): int(counts[value]) for value in np.flatnonzero(counts)},
+            "valid": int(pixels[0].size - counts[IGNORE]),
+            "weights_sha256": self.predictor.card.weights_sha256,
+            "worker": f"{socket.gethostname()}/{os.getpid()}",
+            "seconds": round(time.monotonic() - began, 3),
+        }
+        return attempt.commit(record)
+
+
+def predict_tile(
+    job: Mapping, predictor: Predictor, tile: Tile, computing: AbstractContextManager[Any] = ALONE
+) -> tuple[Pixels, Pixels]:
+    """Crop and confidence of a tile; ground outside the region is no data.
+
+    Each window is seen with its halo and only its core is kept: with statistics fixed at inference a pixel's class
+    depends on its own surroundings alone, so there is nothing to blend and no seam to hide.
+    """
+    whole = job.grid.window(tile)
+    halo = predictor.halo if job.halo is None else job.halo
+    crop = np.full((whole.height, whole.width), IGNORE, np.uint8)
+    confidence = crop.copy()
+    outside = outside_region(job.region, job.grid, whole)
+    if outside.all():
+        return crop, confidence
+    ground = read_cube(Store(job.root, cube.NAME), whole.grown(halo))
+    with computing:
+        for core in cores_of(whole, predictor.window):
+            y, x = core.y - whole.y, core.x - whole.x
+            here = slice(y, y + core.height), slice(x, x + core.width)
+            if not outside[here].all():
+                seen = predictor.predict(ground[:, :, y : y + core.height + 2 * halo, x : x + core.width + 2 * halo])
+                inner = slice(halo, halo + core.height), slice(halo, halo + core.width)
+                crop[here], confidence[here] = (layer[inner] for layer in seen)
+    crop[outside] = confidence[outside] = IGNORE
+    return crop, confidence
+
+
+def cores_of(whole: Window, side: int) -> Iterator[Window]:
+    for y in range(whole.y, whole.y + whole.height, side):
+        for x in range(whole.x, whole.x + whole.width, side):
+            height = min(side, whole.y + whole.height - y)
+            yield Window(y, x, height, min(side, whole.x + whole.width - x))

@@ -1,0 +1,112 @@
+"""verify: the map read again, to prove that its pixels, the ledger and the plan agree."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from catalogs import crops
+from catalogs.description import identity
+from catalogs.grid import Grid, Tile
+from catalogs.root import Root
+from catalogs.shards import digest_of
+from catalogs.stores import Store, plane_objects
+from catalogs.taxonomy import IGNORE
+from cluster.items import item_workers
+from cluster.progress import Progress
+from pipelines.mapping import ARRAYS
+from pipelines.outcomes import Unfinished
+from pipelines.plan import Plan
+from pipelines.stored import missing
+
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Verifying:
+    """What a worker needs to verify any tile."""
+
+    root: Root
+    grid: Grid
+    plan: str
+    """What the store was planned from, in one word."""
+
+
+def verify(plan: Plan, progress: Progress, repair: bool = False) -> dict[str, Any]:
+    """Raise if anything disagrees; with `repair`, take the records of such tiles back: `map` then makes them anew."""
+    store = Store(plan.root, crops.MAP)
+    described = store.description()
+    if described is None:
+        raise missing(plan.root, crops.MAP, "map")
+    store.check(described["grid"], plan.grid_description)
+    job = Verifying(plan.root, plan.grid, identity(described))
+    wrong, valid = dict(strangers(plan, store)), 0
+    workers = item_workers(plan.project.compute.address, plan.workers)
+    with progress.stage("verify", len(plan.tiles), "tiles") as bar, workers as each:
+        for tile, found in each(partial(verify_tile, job), plan.tiles):
+            if isinstance(found, int):
+                valid += found
+            else:
+                wrong[str(tile)] = found if isinstance(found, str) else f"cannot be read ({found})"
+            bar.advance()
+    if repair:
+        for unit in wrong:
+            store.ledger.forget(unit)
+    if wrong:
+        raise Unfinished(told(wrong, len(plan.tiles), repair))
+    hectares = valid * plan.grid.resolution**2 / 10_000
+    progress.say(f"verify: {len(plan.tiles)} tiles, {hectares:.0f} ha: pixels, ledger and plan agree")
+    return {"tiles": len(plan.tiles), "hectares": hectares, "plan": job.plan}
+
+
+def verify_tile(job: Verifying, tile: Tile) -> int | str:
+    """How many pixels have a crop, or what is wrong."""
+    store, unit = Store(job.root, crops.MAP), str(tile)
+    record = store.ledger.found(unit)
+    if record is None:
+        return "has no commit record"
+    if record.get("plan") != job.plan:
+        return "was made for a map that was planned differently"
+    keys = plane_objects(job.grid, tile, ARRAYS)
+    if record.get("objects") != [*keys]:
+        return "has a commit record of other objects"
+    for key, digest in zip(keys, record["digests"], strict=True):
+        try:
+            data = job.root.read(f"{crops.MAP}/{key}")
+        except FileNotFoundError:
+            return f"lacks {key}"
+        if digest_of([data]) != digest:
+            return f"has other bytes in {key} than were committed"
+    return _of_pixels(store, job.grid, tile, record)
+
+
+def _of_pixels(store: Store, grid: Grid, tile: Tile, record: dict[str, Any]) -> int | str:
+    """What a reader sees, against what was counted when the tile was made."""
+    crop, confidence = (store.read(name, grid.window(tile).slices) for name in ARRAYS)
+    counts = np.bincount(crop.ravel(), minlength=256)
+    if {str(value): int(counts[value]) for value in np.flatnonzero(counts)} != record["classes"]:
+        return "has other crops than were counted"
+    if ((crop == IGNORE) != (confidence == IGNORE)).any():
+        return "has a crop without a confidence, or the other way round"
+    return int(crop.size - counts[IGNORE])
+
+
+def strangers(plan: Plan, store: Store) -> Iterator[tuple[str, str]]:
+    """Records and objects of tiles that the plan does not have."""
+    planned = {str(tile) for tile in plan.tiles}
+    for unit in sorted(store.ledger.done() - planned):
+        yield unit, "is no tile of the plan, and has a commit record"
+    objects = {f"{crops.MAP}/{key}" for tile in plan.tiles for key in plane_objects(plan.grid, tile, ARRAYS)}
+    for name in ARRAYS:
+        for key in store.root.keys(f"{crops.MAP}/{name}/c"):
+            if key not in objects:
+                yield key, "belongs to no tile of the plan"
+
+
+def told(wrong: dict[str, str], tiles: int, repair: bool) -> str:
+    some = "; ".join(f"{unit} {why}" for unit, why in sorted(wrong.items())[:SHOWN])
+    more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+    after = ". Their records are taken back" if repair else ""
+    return f"{crops.MAP}: {len(wrong)} of {tiles} tiles do not agree: {some}{more}{after}"

@@ -1,0 +1,254 @@
+"""A cube that is ready to be mapped, and workers of `map` that are killed or paused at chosen points, once each."""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from catalogs import cube
+from catalogs.bands import BANDS
+from catalogs.crops import MAP
+from catalogs.ledger import Ledger
+from catalogs.root import Root
+from catalogs.stores import Store, spatial_coordinates, write_shard
+from catalogs.taxonomy import ten_crops
+from cluster.progress import LineProgress
+from models.card import Card
+from models.checkpoint import encode
+from models.normalisation import Normalisation
+from models.unet import UNet, UNetSettings
+from pipelines import map as verb
+from pipelines import mapping
+from pipelines.map import make_map
+from pipelines.mapping import Mapper, start_mapping
+from pipelines.plan import Plan, make_plan
+from pipelines.project import load_project
+
+PROJECT = """
+[region]
+name = "Nowhere"
+bbox = [14.0, 48.0, 14.06, 48.05]
+crs = "EPSG:3035"
+tile = 128
+
+[season]
+start = 2021-04-01
+end = 2021-07-31
+
+[imagery]
+provider = "local"
+catalog = "catalog.json"
+periods = 2
+
+[labels]
+source = "none"
+country = "AT"
+
+[model]
+settings = {{widths = [8, 16, 24, 32], norm = "batch"}}
+
+[store]
+root = "{root}"
+
+[compute]
+workers = {workers}
+"""
+
+
+def write_cube(folder: Path, root: str, workers: int = 2) -> Path:
+    """A project whose cube is noise over fields, with clouds; and a network that nobody trained. Gives its file."""
+    path = folder / "project.toml"
+    path.write_text(PROJECT.format(root=root, workers=workers))
+    plan = make_plan(load_project(path))
+    write_pixels(plan)
+    for name, data in checkpoint(plan).items():
+        plan.root.write(f"checkpoints/season/{name}", data)
+    return path
+
+
+def write_pixels(plan: Plan) -> None:
+    rng, grid = np.random.default_rng(4), plan.grid
+    store = Store(plan.root, cube.NAME)
+    layouts = cube.cube_layouts(grid, len(plan.periods), "made up")
+    store.begin(layouts, spatial_coordinates(grid), {"store": "cube", "grid": plan.grid_description})
+    coarse = rng.integers(200, 6000, (len(plan.periods), len(BANDS), grid.shape[0] // 8, grid.shape[1] // 8))
+    pixels = coarse.repeat(8, axis=2).repeat(8, axis=3) + rng.integers(-150, 150, (*coarse.shape[:2], *grid.shape))
+    pixels = pixels.clip(1, 15_000).astype(np.uint16)
+    pixels[:, :, 60:90, 100:300] = 0  # clouds that hid the ground all season
+    for unit in cube.cube_units(plan.tiles, plan.periods):
+        y, x = grid.window(unit.tile).slices
+        here = pixels[unit.period, :, y, x]
+        digests = [
+            write_shard(store.array("reflectance"), (unit.period, slice(None), y, x), here),
+            write_shard(store.array("observations"), (unit.period, y, x), (here[0] > 0).astype(np.uint8)),
+        ]
+        store.ledger.commit(unit.name, {"digests": digests, "scenes": []})
+
+
+def checkpoint(plan: Plan) -> dict[str, bytes]:
+    torch.manual_seed(5)
+    settings = UNetSettings(bands=len(BANDS), periods=len(plan.periods), widths=(8, 16, 24, 32), norm="batch")
+    network = UNet(settings)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.running_mean.normal_(0, 0.2)
+            layer.running_var.uniform_(0.5, 2)
+    card = Card(
+        name="season",
+        architecture="unet",
+        settings=settings.as_dict(),
+        bands=BANDS,
+        periods=plan.period_names,
+        middles=plan.middles,
+        period_index=tuple(range(len(plan.periods))),
+        classes=dict(enumerate(ten_crops().names)),
+        normalisation=Normalisation((2000.0,) * len(BANDS), (1500.0,) * len(BANDS)),
+        training_identity="none",
+    )
+    return encode(network.state_dict(), card)
+
+
+def bytes_of(root: Root) -> dict[str, bytes]:
+    """Every object of the map by its key."""
+    return {key: root.read(key) for key in root.keys(MAP)}
+
+
+POINTS = ("reading", "computing", "before the record", "after the record", "after all")
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What happens to whom when a tile, by its number in the plan, comes to a point for the first time."""
+
+    point: str
+    tile: int
+    victim: str = "actor"
+    """`actor` and `raylet` are killed where the tile is, `driver` by its process; `pause` stops the actor."""
+
+
+@dataclass(frozen=True)
+class Disturbing:
+    """What a worker needs to be disturbed. Marks are files in a folder: what has happened, and does not again."""
+
+    folder: str
+    units: tuple[str, ...]
+    disturbances: tuple[Disturbance, ...]
+    pids: dict[str, int]
+
+    def mark(self, disturbance: Disturbance, what: str = "happened") -> Path:
+        name = f"{what}-{disturbance.victim}-{disturbance.point}-{disturbance.tile}".replace(" ", "_")
+        return Path(self.folder) / name
+
+    def at(self, point: str, unit: str) -> None:
+        for disturbance in self.disturbances:
+            if disturbance.point == point and self.units[disturbance.tile] == unit and self._is_first(disturbance):
+                self._disturb(disturbance)
+
+    def _is_first(self, disturbance: Disturbance) -> bool:
+        try:
+            self.mark(disturbance).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    def _disturb(self, disturbance: Disturbance) -> None:
+        if disturbance.victim == "pause":
+            self.mark(disturbance, "paused").write_text(str(os.getpid()))
+            os.kill(os.getpid(), signal.SIGSTOP)
+            return
+        victims = {"actor": os.getpid(), "raylet": os.getppid(), **self.pids}
+        if disturbance.victim == "raylet":
+            assert Path(f"/proc/{os.getppid()}/comm").read_text().startswith("raylet")
+        os.kill(victims[disturbance.victim], signal.SIGKILL)
+        if disturbance.victim != "actor":  # what is killed is not this process: it is not to win a tile by that
+            signal.pause()
+
+    def wake(self, unit: str) -> None:
+        """Who has done a paused worker's tile wakes it, and waits until it has tried to commit what it had in hand."""
+        for disturbance in self.disturbances:
+            paused, late = self.mark(disturbance, "paused"), self.mark(disturbance, "late")
+            if disturbance.victim == "pause" and self.units[disturbance.tile] == unit and paused.exists():
+                if int(paused.read_text()) == os.getpid():
+                    late.touch()
+                    continue
+                os.kill(int(paused.read_text()), signal.SIGCONT)
+                wait_for(late)
+
+
+def wait_for(path: Path, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, f"{path.name} did not come"
+        time.sleep(0.02)
+
+
+HERE = threading.local()
+"""Which tile a thread of an actor has in hand."""
+
+
+def start_disturbed(disturbing: Disturbing, job: Any, on_gpu: bool = False) -> Callable[[Any], dict[str, Any]]:
+    """The real worker, whose steps are called with disturbances before and after them."""
+    read, create = mapping.read_cube, Ledger.create
+
+    def reading(store: Store, window: Any) -> np.ndarray:
+        disturbing.at("reading", HERE.unit)
+        return read(store, window)
+
+    def committing(ledger: Ledger, unit: str, record: Any) -> bool:
+        disturbing.at("before the record", unit)
+        created = create(ledger, unit, record)
+        disturbing.at("after the record", unit)
+        return created
+
+    mapping.read_cube, Ledger.create = reading, committing  # type: ignore[assignment, method-assign]
+    mapper = start_mapping(job, on_gpu)
+    return partial(disturbed, disturbing, replace(mapper, predictor=Disturbed(mapper.predictor, disturbing)))
+
+
+class Disturbed:
+    """A predictor."""
+
+    def __init__(self, predictor: Any, disturbing: Disturbing) -> None:
+        self._predictor, self._disturbing = predictor, disturbing
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._predictor, name)
+
+    def predict(self, x: np.ndarray) -> Any:
+        self._disturbing.at("computing", HERE.unit)
+        return self._predictor.predict(x)
+
+
+def disturbed(disturbing: Disturbing, mapper: Mapper, tile: Any) -> dict[str, Any]:
+    HERE.unit = str(tile)
+    record = mapper(tile)
+    disturbing.at("after all", HERE.unit)
+    disturbing.wake(HERE.unit)
+    return record
+
+
+def map_disturbed(project: Path, disturbances: tuple[Disturbance, ...], head: int = 0) -> Disturbing:
+    """The verb, in this process."""
+    plan = make_plan(load_project(project))
+    units = tuple(map(str, plan.tiles))
+    disturbing = Disturbing(str(project.parent), units, disturbances, {"driver": os.getpid(), "head": head})
+    verb.start_mapping = partial(start_disturbed, disturbing)
+    try:
+        make_map(plan, LineProgress(sys.stderr))
+    finally:
+        verb.start_mapping = start_mapping
+    return disturbing
+
+
+if __name__ == "__main__":
+    map_disturbed(Path(sys.argv[1]), tuple(Disturbance(*given) for given in json.loads(sys.argv[2])))
