@@ -11,6 +11,9 @@ from catalogs.taxonomy import IGNORE, NO_DATA_COLOUR, Taxonomy
 LABELS = "labels.zarr"
 MAP = "map.zarr"
 
+MAP_ARRAYS = ("crop", "confidence")
+"""What is known of each pixel of a map, tile by tile."""
+
 FLAT = BloscCodec(cname="zstd", clevel=1, shuffle="noshuffle", blocksize=512 * 1024)
 """For numbers that stay the same over whole parcels: 2.3 times as fast as the cube's codec, in a third of the bytes."""
 

@@ -16,9 +16,9 @@ from models.card import Card
 from models.predictor import check_fits, load_predictor
 from pipelines.checkpoints import read_checkpoint
 from pipelines.devices import gpus_per_worker, workers_that_fit
-from pipelines.mapping import THREADS, Mapping, start_mapping
+from pipelines.mapping import Mapping, start_mapping
 from pipelines.outcomes import Outcomes
-from pipelines.plan import Plan
+from pipelines.plan import TILES_IN_HAND, Plan
 from pipelines.stored import ITEM, check_whole, identity_of, units_of
 
 
@@ -47,7 +47,7 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
             with ray_session(plan.project.compute.address, plan.slots) as ray:
                 gpus = gpus_per_worker(ray, plan)
                 actors = workers_that_fit(ray, plan.workers, gpus, autoscales=bool(plan.project.compute.address))
-                slots = Slots(actors, gpus=gpus, lease=_lease(len(todo), actors), threads=THREADS)
+                slots = Slots(actors, gpus=gpus, lease=_lease(len(todo), actors), threads=TILES_IN_HAND)
                 start = partial(
                     start_mapping, mapping_of(plan, plan.project.checkpoint, identity(described)), on_gpu=gpus > 0
                 )

@@ -25,11 +25,6 @@ from models.exactness import be_exact
 from models.predictor import Predictor, load_predictor
 from pipelines.checkpoints import read_checkpoint
 
-ARRAYS = ("crop", "confidence")
-
-THREADS = 2
-"""Tiles that an actor has in hand: while the network sees one, the last is written and the next is read."""
-
 ALONE = nullcontext()
 """In place of a lock, where there is one thread."""
 
@@ -94,9 +89,9 @@ class Mapper:
         return record
 
     def _map(self, store: Store, attempt: Attempt, tile: Tile) -> dict[str, Any]:
-        began, window = time.monotonic(), self.job.grid.window(tile)
-        pixels = predict_tile(self.job, self.predictor, tile, self.computing)
-        for array, layer in zip(store.arrays(*ARRAYS), pixels, strict=True):
+        began, window, turn = time.monotonic(), self.job.grid.window(tile), Turn(self.computing)
+        pixels = predict_tile(self.job, self.predictor, tile, turn)
+        for array, layer in zip(store.arrays(*crops.MAP_ARRAYS), pixels, strict=True):
             attempt.write(array, window.slices, layer)
         counts = np.bincount(pixels[0].ravel(), minlength=256)
         record = {
@@ -105,9 +100,26 @@ class Mapper:
             "valid": int(pixels[0].size - counts[IGNORE]),
             "weights_sha256": self.predictor.card.weights_sha256,
             "worker": f"{socket.gethostname()}/{os.getpid()}",
+            "computing": round(turn.seconds, 3),
             "seconds": round(time.monotonic() - began, 3),
         }
         return attempt.commit(record)
+
+
+@dataclass
+class Turn:
+    """At the network, and how long it took, without the waiting."""
+
+    lock: AbstractContextManager[Any]
+    seconds: float = 0.0
+
+    def __enter__(self) -> None:
+        self.lock.__enter__()
+        self.seconds -= time.monotonic()
+
+    def __exit__(self, *error: Any) -> None:
+        self.seconds += time.monotonic()
+        self.lock.__exit__(*error)
 
 
 def predict_tile(

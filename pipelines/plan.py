@@ -54,6 +54,9 @@ COMPOSITE_BYTES = 2 * 2 * len(BANDS)
 READER_BYTES = 330 * 1024**2
 """What a worker process that reads needs before it has read anything (measured: Python, Dask, GDAL, Zarr)."""
 
+TILES_IN_HAND = 2
+"""Of an actor that maps: while the network sees one, the last is written and the next is read."""
+
 MAPPER_BYTES = 450 * 1024**2
 """The same of one that maps, which loads torch too."""
 
@@ -228,12 +231,12 @@ class Plan:
         return self.bytes_to_map_with(self.model)
 
     def bytes_to_map_with(self, model: "NetworkSettings") -> int:
-        """Of one tile: its cube window, and one window inside the network."""
+        """The cubes of tiles in hand, one of them twice while it is decoded, and one window inside the network."""
         halo = self.project.map.halo
         context = halo if isinstance(halo, int) else model.halo
         tile = (self.grid.side + 2 * context) ** 2 * 2 * len(BANDS) * len(self.periods)
         window = (min(self.grid.side, model.window) + 2 * context) ** 2
-        return MAPPER_BYTES + 2 * tile + model.mapping_bytes(window)
+        return MAPPER_BYTES + (TILES_IN_HAND + 1) * tile + model.mapping_bytes(window)
 
     def check_memory(self, worker_bytes: int) -> None:
         """Refuse before the start what cannot fit this machine, where it is this one that works."""

@@ -1,14 +1,21 @@
 """status: what of a run is done, failed or missing, read from its ledger and its files."""
 
 import json
+from collections.abc import Sequence
+from datetime import timedelta
+from math import ceil
+from statistics import fmean
 from typing import Any
 
 from catalogs import crops, cube, patch_store
 from catalogs.patch_store import patch_shards, read_index
 from catalogs.stores import Store
 from cluster.progress import Progress
-from pipelines.plan import Plan
+from pipelines.plan import TILES_IN_HAND, Plan
 from pipelines.stored import ITEM, SCORES, Units, units_of
+
+SAMPLED = 200
+"""Records that tell the pace of a map."""
 
 
 def status(plan: Plan, progress: Progress) -> dict[str, Any]:
@@ -16,6 +23,10 @@ def status(plan: Plan, progress: Progress) -> dict[str, Any]:
     stores = {name: _standing(Store(plan.root, name), units) for name, units in _units(plan).items()}
     for name, found in stores.items():
         progress.say(f"{name:<14}" + (_said(found) if found else "not begun"))
+    mapped = stores[crops.MAP]
+    pace = pace_of(plan, mapped) if mapped and mapped["done"] else None
+    if pace:
+        progress.say(f"{'pace':<14}{_pace_said(pace, plan.workers)}")
     names = [key.split("/")[1] for key in plan.root.keys("checkpoints") if key.endswith("card.json")]
     progress.say(f"{'checkpoints':<14}" + (", ".join(names) or "none"))
     scores = json.loads(plan.root.read(SCORES)) if plan.root.exists(SCORES) else None
@@ -24,7 +35,24 @@ def status(plan: Plan, progress: Progress) -> dict[str, Any]:
         progress.say(f"{'scores':<14}mIoU {season['mean_iou']:.3f}, pixel accuracy {season['pixel_accuracy']:.3f}")
     published = plan.root.exists(ITEM)
     progress.say(f"{'published':<14}" + (plan.root.path(ITEM) if published else "no"))
-    return {"stores": stores, "checkpoints": names, "published": published}
+    return {"stores": stores, "checkpoints": names, "published": published, "pace": pace}
+
+
+def pace_of(plan: Plan, found: dict[str, Any]) -> dict[str, float] | None:
+    """How fast tiles were mapped, of some records evenly through the ledger, and what that makes of those missing."""
+    ledger = Store(plan.root, crops.MAP).ledger
+    done = sorted(ledger.done())
+    records = [ledger.record(unit) for unit in done[:: -(-len(done) // SAMPLED)]]
+    each = max(_mean(records, "computing"), _mean(records, "seconds") / TILES_IN_HAND)
+    if not each:
+        return None
+    tile_km2 = (plan.grid.side * plan.grid.resolution / 1000) ** 2
+    left = (found["planned"] - found["done"]) * each / plan.workers
+    return {"km2_per_second": plan.workers * tile_km2 / each, "seconds_left": left}
+
+
+def _mean(records: Sequence[dict[str, Any]], name: str) -> float:
+    return fmean(record.get(name, 0) for record in records)
 
 
 def _units(plan: Plan) -> dict[str, Units]:
@@ -44,6 +72,12 @@ def _standing(store: Store, units: list[tuple[str, tuple[str, ...]]]) -> dict[st
     missing = len(store.missing(units))
     reasons = {unit: store.ledger.reason(unit) for unit in sorted(failed)[:5]}
     return {"planned": len(units), "done": len(units) - missing, "failed": len(failed), "reasons": reasons}
+
+
+def _pace_said(pace: dict[str, float], workers: int) -> str:
+    text = f"{pace['km2_per_second']:.3g} km2 per second on {workers} workers"
+    left = timedelta(seconds=ceil(pace["seconds_left"]))
+    return f"{text}, {left} left" if left else text
 
 
 def _said(found: dict[str, Any]) -> str:

@@ -63,5 +63,5 @@ def _planes(*arrays: str) -> Callable[[Plan], Units]:
 _UNITS: dict[str, Callable[[Plan], Units]] = {
     cube.NAME: _cube,
     crops.LABELS: _planes("crop", "parcel"),
-    crops.MAP: _planes("crop", "confidence"),
+    crops.MAP: _planes(*crops.MAP_ARRAYS),
 }

@@ -16,7 +16,6 @@ from catalogs.stores import Store, plane_objects
 from catalogs.taxonomy import IGNORE
 from cluster.items import item_workers
 from cluster.progress import Progress
-from pipelines.mapping import ARRAYS
 from pipelines.outcomes import Unfinished
 from pipelines.plan import Plan
 from pipelines.stored import missing
@@ -69,7 +68,7 @@ def verify_tile(job: Verifying, tile: Tile) -> int | str:
         return "has no commit record"
     if record.get("plan") != job.plan:
         return "was made for a map that was planned differently"
-    keys = plane_objects(job.grid, tile, ARRAYS)
+    keys = plane_objects(job.grid, tile, crops.MAP_ARRAYS)
     if record.get("objects") != [*keys]:
         return "has a commit record of other objects"
     for key, digest in zip(keys, record["digests"], strict=True):
@@ -84,7 +83,7 @@ def verify_tile(job: Verifying, tile: Tile) -> int | str:
 
 def _of_pixels(store: Store, grid: Grid, tile: Tile, record: dict[str, Any]) -> int | str:
     """What a reader sees, against what was counted when the tile was made."""
-    crop, confidence = (store.read(name, grid.window(tile).slices) for name in ARRAYS)
+    crop, confidence = (store.read(name, grid.window(tile).slices) for name in crops.MAP_ARRAYS)
     counts = np.bincount(crop.ravel(), minlength=256)
     if {str(value): int(counts[value]) for value in np.flatnonzero(counts)} != record["classes"]:
         return "has other crops than were counted"
@@ -98,8 +97,8 @@ def strangers(plan: Plan, store: Store) -> Iterator[tuple[str, str]]:
     planned = {str(tile) for tile in plan.tiles}
     for unit in sorted(store.ledger.done() - planned):
         yield unit, "is no tile of the plan, and has a commit record"
-    objects = {f"{crops.MAP}/{key}" for tile in plan.tiles for key in plane_objects(plan.grid, tile, ARRAYS)}
-    for name in ARRAYS:
+    objects = {f"{crops.MAP}/{key}" for tile in plan.tiles for key in plane_objects(plan.grid, tile, crops.MAP_ARRAYS)}
+    for name in crops.MAP_ARRAYS:
         for key in store.root.keys(f"{crops.MAP}/{name}/c"):
             if key not in objects:
                 yield key, "belongs to no tile of the plan"

@@ -250,5 +250,5 @@ def map_disturbed(project: Path, disturbances: tuple[Disturbance, ...], head: in
     return disturbing
 
 
-if __name__ == "__main__":
+def main() -> None:
     map_disturbed(Path(sys.argv[1]), tuple(Disturbance(*given) for given in json.loads(sys.argv[2])))
