@@ -152,6 +152,28 @@ def status(project: ProjectFile, as_json: Json = False) -> None:
 
 
 @app.command()
+def submit(
+    project: ProjectFile,
+    verb: Annotated[str, typer.Argument(help="What to do there.")] = "run",
+    address: Annotated[str, typer.Option(help="Of the cluster's dashboard.")] = "http://127.0.0.1:8265",
+    python: Annotated[str, typer.Option(help="Python on the cluster's head; without it, the path of this one.")] = "",
+    job: Annotated[str, typer.Option(help="Follow this job, which was handed over before.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Hand a verb to a Ray cluster as a job, and follow its log."""
+
+    def work(progress: Any) -> dict[str, Any]:
+        from pipelines.project import load_project
+        from pipelines.run import check_verb
+        from pipelines.submit import submit as hand_over
+
+        check_verb(verb)
+        return hand_over(load_project(project), verb, address, python, job, progress)
+
+    go(work, as_json, again=_again("submit", str(project), verb, "--address", address))
+
+
+@app.command()
 def parcels(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The parcels: a vector file or an archive with one.")],
     out: Annotated[Path, typer.Option(help="A new folder for the audit and the harmonised parcels.")] = Path("audit"),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+from catalogs.errors import BadInput
 from cluster.kept import kept
 from cluster.progress import Progress
 from pipelines.outcomes import disk_full, is_disk_full
@@ -55,6 +56,13 @@ def run(plan: Plan, progress: Progress) -> dict[str, Any]:
             for name in verbs:
                 result = call(name, plan, progress)
     return result
+
+
+def check_verb(name: str) -> None:
+    """Refuse what is none."""
+    if name not in {**VERBS, **BESIDE, **ABOUT}:
+        known = ", ".join(sorted({**VERBS, **BESIDE, **ABOUT}))
+        raise BadInput(f"verb {name!r}", "there is none of that name.", f"Write one of {known}.")
 
 
 def call(name: str, plan: Plan, progress: Progress, **options: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ settings.register_profile("ci", deadline=None, derandomize=True)  # what lands m
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 RAY = {"test_bad_input", "test_compare", "test_docs", "test_map_kills", "test_oracles", "test_publish", "test_run",
-       "test_selftrain_run", "test_training_kills", "test_workers"}  # fmt: skip
+       "test_selftrain_run", "test_submit", "test_training_kills", "test_workers"}  # fmt: skip
 """Files whose tests start Ray: one cluster at a time, since `auto` is the one that this machine has."""
 
 

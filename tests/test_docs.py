@@ -15,7 +15,7 @@ README = (HOUSE / "README.md").read_text()
 COMMANDS = re.findall(r"^\.venv/bin/furrow ([^#\n]+)", README, flags=re.MULTILINE)
 VERBS = (
     *("demo", "init", "plan", "ingest", "label", "audit", "patch", "train", "map", "validate", "publish", "run"),
-    *("selftrain", "status", "verify", "parcels", "references", "compare"),
+    *("selftrain", "status", "verify", "submit", "parcels", "references", "compare"),
 )
 
 
@@ -26,7 +26,7 @@ def called(*words: str, cwd: Path = HOUSE) -> "subprocess.CompletedProcess[str]"
 
 
 def test_the_readme_shows_the_commands_it_is_tested_with():
-    assert [command.split()[0] for command in COMMANDS] == ["init", "plan", "run", "status"]
+    assert [command.split()[0] for command in COMMANDS] == ["init", "plan", "run", "status", "verify"]
 
 
 @pytest.mark.slow

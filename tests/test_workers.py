@@ -1,6 +1,7 @@
 """Workers: every item once whatever dies, failures by their reason, and what is kept between stages."""
 
 import os
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -99,6 +100,35 @@ def test_an_item_that_kills_every_actor_is_given_up_and_the_others_are_done(ray)
     found = dict(each_on_actors(ray, start_deadly, range(6), Slots(actors=2, lease=1)))
     assert isinstance(found.pop(2), Exception)
     assert found == {i: i for i in (0, 1, 3, 4, 5)}
+
+
+def test_those_that_were_handed_out_with_an_item_that_kills_are_done(ray):
+    found = dict(each_on_actors(ray, start_deadly, range(12), Slots(actors=2, lease=4)))
+    assert isinstance(found.pop(2), Exception)
+    assert found == {i: i for i in range(12) if i != 2}
+
+
+def hang_once(folder: Path, item: int) -> int:
+    """The first who gets item 1 hangs for ever."""
+    if item == 1:
+        try:
+            (folder / "hung").touch(exist_ok=False)
+        except FileExistsError:
+            return item
+        signal.pause()
+    return item
+
+
+def start_hanging(folder: Path):
+    return partial(hang_once, folder)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_idle_actors_do_what_a_hanging_one_has_not_done_and_nothing_waits_for_it(ray, tmp_path, threads):
+    slots = Slots(actors=2, lease=3, threads=threads)
+    results = list(each_on_actors(ray, partial(start_hanging, tmp_path), range(20), slots))
+    assert (tmp_path / "hung").exists(), "none hung: the test tested nothing"
+    assert sorted(results) == [(i, i) for i in range(20)]
 
 
 def test_more_actors_than_slots_are_slower_not_stuck(ray):

@@ -1,0 +1,55 @@
+"""A command as a job of a Ray cluster: handed over, followed by its logs, and told how it ended."""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from shlex import join
+from typing import Any
+
+from cluster.session import ClusterUnreachable
+
+SOURCES = Path(__file__).parents[1]
+LEFT_OUT = ["/.venv", "/.git", "/.services", "/tests", "/docs", "/benchmarks", "/furrow-demo*", "*.zarr"]
+
+
+def hand_over(address: str, command: Sequence[str], about: Mapping[str, str]) -> str:
+    """The number of the job. Our sources travel along, so that a cluster runs what this machine has."""
+    client = _client(address)
+    runtime = {"working_dir": str(SOURCES), "excludes": LEFT_OUT, "env_vars": {"RAY_AUTH_MODE": _mode()}}
+    return str(client.submit_job(entrypoint=join(command), runtime_env=runtime, metadata=dict(about)))
+
+
+def follow(address: str, job: str, say: Callable[[str], None]) -> tuple[str, str]:
+    """Its log, line by line, until it ends; then its status (SUCCEEDED, FAILED or STOPPED) and Ray's message."""
+    client = _client(address)
+    asyncio.run(_tell(client, job, say))
+    info = client.get_job_info(job)
+    return str(info.status.value), info.message or ""
+
+
+async def _tell(client: Any, job: str, say: Callable[[str], None]) -> None:
+    rest = ""
+    async for text in client.tail_job_logs(job):
+        *lines, rest = (rest + text).split("\n")
+        for line in lines:
+            say(line)
+    if rest:
+        say(rest)
+
+
+def _client(address: str) -> Any:
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    from ray.job_submission import JobSubmissionClient
+
+    try:
+        return JobSubmissionClient(address)
+    except (ConnectionError, RuntimeError) as error:
+        raise ClusterUnreachable(
+            f"no Ray dashboard takes jobs at {address!r} ({str(error)[:200]}). Check that it runs, that this machine "
+            "may reach it, and that RAY_AUTH_MODE and the token are the cluster's."
+        ) from error
+
+
+def _mode() -> str:
+    return os.environ.get("RAY_AUTH_MODE", "token")
