@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 
 ProjectFile = Annotated[Path, typer.Argument(metavar="PROJECT", help="The project file (TOML).")]
+Address = Annotated[str | None, typer.Option(help="The Ray cluster to join, in place of [compute] address.")]
 Json = Annotated[bool, typer.Option("--json", help="Print events and results as JSON lines on standard output.")]
 
 
@@ -69,68 +70,69 @@ def plan(project: ProjectFile, as_json: Json = False) -> None:
 
 
 @app.command()
-def ingest(project: ProjectFile, as_json: Json = False) -> None:
+def ingest(project: ProjectFile, address: Address = None, as_json: Json = False) -> None:
     """Scenes to the cube: search, mask clouds, compose the season's periods."""
-    _verb("ingest", project, as_json)
+    _verb("ingest", project, as_json, address)
 
 
 @app.command()
-def label(project: ProjectFile, as_json: Json = False) -> None:
+def label(project: ProjectFile, address: Address = None, as_json: Json = False) -> None:
     """Parcel declarations to crop labels on the cube's grid."""
-    _verb("label", project, as_json)
+    _verb("label", project, as_json, address)
 
 
 @app.command()
-def audit(project: ProjectFile, as_json: Json = False) -> None:
+def audit(project: ProjectFile, address: Address = None, as_json: Json = False) -> None:
     """What is wrong with the declarations: codes, outlines, overlaps, and curves that contradict their crop."""
-    _verb("audit", project, as_json)
+    _verb("audit", project, as_json, address)
 
 
 @app.command()
-def patch(project: ProjectFile, as_json: Json = False) -> None:
+def patch(project: ProjectFile, address: Address = None, as_json: Json = False) -> None:
     """Cut training patches, split by blocks of space."""
-    _verb("patch", project, as_json)
+    _verb("patch", project, as_json, address)
 
 
 @app.command()
-def train(project: ProjectFile, as_json: Json = False) -> None:
+def train(project: ProjectFile, address: Address = None, as_json: Json = False) -> None:
     """Train the network on one worker or many."""
-    _verb("train", project, as_json)
+    _verb("train", project, as_json, address)
 
 
 @app.command()
-def compare(project: ProjectFile, as_json: Json = False) -> None:
+def compare(project: ProjectFile, address: Address = None, as_json: Json = False) -> None:
     """Train several models on the same patches and score them on the same held-out blocks: one table."""
-    _verb("compare", project, as_json)
+    _verb("compare", project, as_json, address)
 
 
 @app.command()
-def selftrain(project: ProjectFile, as_json: Json = False) -> None:
+def selftrain(project: ProjectFile, address: Address = None, as_json: Json = False) -> None:
     """Train for a region without declarations, on what networks of other regions surely see there."""
-    _verb("selftrain", project, as_json)
+    _verb("selftrain", project, as_json, address)
 
 
 @app.command("map")
-def map_(project: ProjectFile, as_json: Json = False) -> None:
+def map_(project: ProjectFile, address: Address = None, as_json: Json = False) -> None:
     """Map the crops of every tile."""
-    _verb("map", project, as_json)
+    _verb("map", project, as_json, address)
 
 
 @app.command()
 def verify(
     project: ProjectFile,
     repair: Annotated[bool, typer.Option("--repair", help="Let `furrow map` make anew what does not agree.")] = False,
+    address: Address = None,
     as_json: Json = False,
 ) -> None:
     """Read the map again: do its pixels, the ledger and the plan agree?"""
     again = _again("map", str(project)) if repair else _again("verify", "--repair", str(project))
-    _verb("verify", project, as_json, again, repair=repair)
+    _verb("verify", project, as_json, address, again, repair=repair)
 
 
 @app.command()
-def validate(project: ProjectFile, as_json: Json = False) -> None:
+def validate(project: ProjectFile, address: Address = None, as_json: Json = False) -> None:
     """Score the map on the blocks held out from training."""
-    _verb("validate", project, as_json)
+    _verb("validate", project, as_json, address)
 
 
 @app.command()
@@ -140,9 +142,9 @@ def publish(project: ProjectFile, as_json: Json = False) -> None:
 
 
 @app.command()
-def run(project: ProjectFile, as_json: Json = False) -> None:
+def run(project: ProjectFile, address: Address = None, as_json: Json = False) -> None:
     """All verbs in order; what is finished is skipped."""
-    _verb("run", project, as_json)
+    _verb("run", project, as_json, address)
 
 
 @app.command()
@@ -224,17 +226,18 @@ def references_check(
     raise Exit(status_of(found))
 
 
-def _verb(name: str, project: Path, as_json: bool, again: str = "", **options: Any) -> None:
+def _verb(name: str, project: Path, as_json: bool, address: str | None = None, again: str = "", **options: Any) -> None:
     def work(progress: Any) -> dict[str, Any]:
         from pipelines.project import load_project
 
-        loaded = load_project(project)
+        loaded = load_project(project, address)
         from pipelines.plan import make_plan
         from pipelines.run import call
 
         return call(name, make_plan(loaded), progress, **options)
 
-    go(work, as_json, again or _again(name, str(project)))
+    joining = ["--address", address] if address is not None else []
+    go(work, as_json, again or _again(name, str(project), *joining))
 
 
 def _again(*words: str) -> str:

@@ -216,3 +216,10 @@ def test_what_the_architecture_has_no_use_for(changes: dict[str, object], words:
     periods = 1 if project.model.dates == "best" else 7
     with pytest.raises(BadInput, match=words):
         network_settings(project, 10, periods, 11)
+
+
+def test_an_address_of_the_command_line_counts_and_is_checked() -> None:
+    assert parse_project(BASE, HERE, "head:6379").compute.address == "head:6379"
+    assert parse_project(BASE, HERE, "").compute.address == ""
+    with pytest.raises(BadInput, match=r"compute\.address = .*names no Ray cluster"):
+        parse_project(BASE, HERE, "head;rm")

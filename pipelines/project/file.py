@@ -118,15 +118,21 @@ class Project(Settings):
         return place if is_address(place) else abspath(self.folder / expanduser(place))
 
 
-def load_project(path: str | Path) -> Project:
-    """Read and check a project file; everything that is wrong with it comes in one BadInput."""
-    return parse_project(_read(Path(path)), Path(path))
+def load_project(path: str | Path, address: str | None = None) -> Project:
+    """Read and check a project file; everything that is wrong with it comes in one BadInput.
+
+    With another address than the file's for the cluster, if one is given.
+    """
+    return parse_project(_read(Path(path)), Path(path), address)
 
 
-def parse_project(text: str, path: Path) -> Project:
+def parse_project(text: str, path: Path, address: str | None = None) -> Project:
     """Check the text of a project file as if it lay at `path`."""
     try:
-        return check_project(_tables_of(text, path), path)
+        tables = _tables_of(text, path)
+        if address is not None and isinstance(tables.setdefault("compute", {}), dict):
+            tables["compute"]["address"] = address
+        return check_project(tables, path)
     except RecursionError:
         raise BadInput(str(path), "is nested too deeply to be a project file.", TOML_REMEDY) from None
 
