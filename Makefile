@@ -8,6 +8,8 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_EXTRA_INDEX_URL ?= $(PIP_EXTRA_INDEX_URL)
 INSTALL := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --python $(BIN)/python" || echo "$(BIN)/python -m pip install --disable-pip-version-check")
 QUIET := --quiet
+# Two processes, each with whole files, which share what they set up; in the order of tests/conftest.py.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-slow lint types install services constraints clean
 
@@ -15,11 +17,11 @@ demo: install
 	$(BIN)/furrow demo --root furrow-demo
 
 test: install
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup -m 'not slow'
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m 'not slow'
 
 # The longest: whole runs, clusters that lose workers, trainings that are killed.
 test-slow: install
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup -m slow
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m slow
 
 lint: install
 	$(BIN)/ruff check .

@@ -18,19 +18,14 @@ settings.register_profile("here", deadline=None)  # a loaded machine is slow, no
 settings.register_profile("ci", deadline=None, derandomize=True)  # what lands must not depend on luck
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
-RAY = {"test_bad_input", "test_compare", "test_docs", "test_map_kills", "test_oracles", "test_publish", "test_run",
-       "test_selftrain_run", "test_submit", "test_training_kills", "test_workers"}  # fmt: skip
-"""Files whose tests start Ray: one cluster at a time, since `auto` is the one that this machine has."""
+LONG = {"test_bad_input", "test_compare", "test_docs", "test_map_kills", "test_oracles", "test_publish", "test_run",
+        "test_selftrain_run", "test_submit", "test_training_kills", "test_workers"}  # fmt: skip
+"""Files whose tests start clusters of Ray; each has its own, and says which one it means."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What must stay together where tests run side by side: files, which share what they set up, and all of Ray's.
-
-    These take longest and go first, so that one process has them and another the rest.
-    """
-    items.sort(key=lambda item: item.path.stem not in RAY)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("ray" if item.path.stem in RAY else item.path.stem))
+    """What takes longest goes first, so that processes that share the files end together."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 TINY = CountrySettings(seed=3, size=320, dates=8)

@@ -142,9 +142,10 @@ def test_an_error_that_cannot_travel_is_told_by_its_text(ray):
 
 
 @pytest.mark.parametrize("address", ["", "auto"])
-def test_items_are_done_once_on_whatever_workers_there_are(ray, tmp_path, address):
+def test_items_are_done_once_on_whatever_workers_there_are(ray, tmp_path, monkeypatch, address):
     asked = []
-    with item_workers(address, 2) as each_item:  # `ray` has made a cluster, and that is the one of "auto"
+    monkeypatch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)  # which of them is that of "auto"
+    with item_workers(address, 2) as each_item:
         found = {}
         for item, result in each_item(partial(square, tmp_path), (asked.append(i) or i for i in range(60))):
             assert len(asked) <= len(found) + 12, "items are made as workers ask for them, not all at once"
