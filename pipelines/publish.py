@@ -24,6 +24,7 @@ from cluster.progress import Progress
 from pipelines.ingest_records import read_account
 from pipelines.pictures import Survey, draw, layers, survey
 from pipelines.plan import Plan
+from pipelines.pyramid import build_pyramid
 from pipelines.report import Evidence, render_report
 from pipelines.stored import ITEM, SCORES, check_whole
 
@@ -43,6 +44,7 @@ def publish(plan: Plan, progress: Progress) -> dict[str, Any]:
     check_whole(plan, MAP, LABELS)
     taxonomy, evidence = plan.taxonomy, gather_evidence(plan)
     pictures = layers(taxonomy)
+    build_pyramid(plan, progress)
     with progress.stage("publish", len(plan.tiles) + len(pictures) + 2, "steps") as bar:
         seen = survey(plan, taxonomy, bar)
         note = picture_note(plan)
