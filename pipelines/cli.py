@@ -129,6 +129,27 @@ def publish(project: ProjectFile, as_json: Json = False) -> None:
 
 
 @app.command()
+def export(
+    project: ProjectFile,
+    region: Annotated[Path | None, typer.Option(help="A boundary file: only this part of the map.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder of crop.tif and confidence.tif.")] = Path("export"),
+    as_json: Json = False,
+) -> None:
+    """The map, or a part of it, as cloud-optimised GeoTIFFs."""
+
+    def work(progress: Any) -> dict[str, Any]:
+        from pipelines.project import load_project
+
+        loaded = load_project(project)
+        from pipelines.export import export as write
+        from pipelines.plan import make_plan
+
+        return write(make_plan(loaded), progress, region, out.absolute())
+
+    go(work, as_json, again=_again(*sys.argv[1:]))
+
+
+@app.command()
 def run(project: ProjectFile, as_json: Json = False) -> None:
     """All verbs in order; what is finished is skipped."""
     _verb("run", project, as_json)
