@@ -9,6 +9,7 @@ from shapely.geometry.base import BaseGeometry
 
 from catalogs.crops import MAP, flags
 from catalogs.grid import Grid, Tile, Window
+from catalogs.map_reading import MapReader
 from catalogs.region_mask import outside_region
 from catalogs.root import Root
 from catalogs.stores import Coordinate, Layout, Store, write_shard
@@ -64,19 +65,23 @@ def counts_in(root: Root, grid: Grid, shape: BaseGeometry | None = None) -> NDAr
     if shape is None:
         return np.asarray(table.sum(axis=(0, 1)))
     prepare(shape)
+    reader = MapReader(root, MAP, "crop")
     total = np.zeros(table.shape[-1], np.int64)
     for tile in grid.tiles(shape):
         window = grid.window(tile)
         whole = shape.contains_properly(box(*grid.bounds(window)))
-        total += table[window.y // grid.side, window.x // grid.side] if whole else _counted(root, grid, window, shape)
+        total += (
+            table[window.y // grid.side, window.x // grid.side]
+            if whole
+            else _counted(reader, grid, window, shape, len(total) - 1)
+        )
     return total
 
 
-def _counted(root: Root, grid: Grid, window: Window, shape: BaseGeometry) -> NDArray[np.int64]:
+def _counted(reader: MapReader, grid: Grid, window: Window, shape: BaseGeometry, classes: int) -> NDArray[np.int64]:
     """Of one tile, pixel by pixel."""
-    crop = Store(root, MAP).read("crop", window.slices)
+    crop = reader.read(window)
     counts = np.bincount(crop[~outside_region(shape, grid, window)], minlength=IGNORE + 1)
-    classes = Store(root, NAME).array(ARRAY).shape[-1] - 1
     return np.append(counts[:classes], counts[IGNORE])
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from shapely import prepare
@@ -22,18 +23,23 @@ from catalogs.stores import Store
 from catalogs.taxonomy import IGNORE
 from cluster.progress import Bar, Progress
 from pipelines.plan import Plan
-from pipelines.stored import check_whole, identity_of
+from pipelines.pyramid import map_pixels
+from pipelines.stored import check_whole
 
 RESAMPLING = {"crop": "MODE", "confidence": "AVERAGE"}
-MAP_TAG, REGION_TAG = "FURROW_MAP", "FURROW_REGION"
-"""Which map a file was made of, and of which ground: how `publish` knows its own."""
-
-
 SAID = ("long_name", "flag_values", "flag_meanings")
+"""Attributes of the map's arrays that files repeat."""
+
+PIXELS_TAG, REGION_TAG = "FURROW_PIXELS", "FURROW_REGION"
+"""What pixels a file was made of, and of which ground: how `publish` knows its own."""
+
+FOLDER = "cog"
+"""In the root: files of the whole map there become assets of the map's item."""
 
 
-def export(plan: Plan, progress: Progress, region: Path | None, out: Path) -> dict[str, Any]:
+def export(plan: Plan, progress: Progress, region: Path | None = None, out: Path | None = None) -> dict[str, Any]:
     """Write both files; ground outside the region is no data."""
+    out = out or _home(plan)
     check_whole(plan, MAP)
     shape = plan.region if region is None else _part(plan, region)
     window = frame(plan.grid, shape)
@@ -44,6 +50,35 @@ def export(plan: Plan, progress: Progress, region: Path | None, out: Path) -> di
         for name, path in files.items():
             write_cog(path, picture(plan, name, shape, window), _parts(plan, name, shape, window, tiles, bar))
     return {name: str(path) for name, path in files.items()}
+
+
+def exported(plan: Plan, pixels: str) -> dict[str, str]:
+    """Array -> key in the root of the file that holds all of this very map."""
+    keys = {name: f"{FOLDER}/{name}.tif" for name in RESAMPLING}
+    wanted = _made_of(plan.region, pixels)
+    return {
+        name: key for name, key in keys.items() if plan.root.is_local and _tags(plan, key).items() >= wanted.items()
+    }
+
+
+def _tags(plan: Plan, key: str) -> dict[str, str]:
+    if not plan.root.exists(key):
+        return {}
+    with rasterio.open(plan.root.path(key)) as file:
+        found: dict[str, str] = file.tags()
+    return found
+
+
+def _made_of(shape: BaseGeometry, pixels: str) -> dict[str, str]:
+    return {PIXELS_TAG: pixels, REGION_TAG: identity({"wkb": shape.wkb_hex})}
+
+
+def _home(plan: Plan) -> Path:
+    if not plan.root.is_local:
+        raise BadInput(
+            f"store root {plan.root.url}", "is no folder of this machine.", "Say where to write: --out FOLDER."
+        )
+    return Path(plan.root.path(FOLDER))
 
 
 def frame(grid: Grid, shape: BaseGeometry) -> Window:
@@ -58,14 +93,13 @@ def frame(grid: Grid, shape: BaseGeometry) -> Window:
 def picture(plan: Plan, name: str, shape: BaseGeometry, window: Window) -> Picture:
     layout = map_layouts(plan.grid, plan.taxonomy)[name]
     said = {key: _text(layout.attributes[key]) for key in SAID if key in layout.attributes}
-    about = {MAP_TAG: identity_of(plan.root, MAP, "map"), REGION_TAG: identity({"wkb": shape.wkb_hex})}
     return Picture(
         crs=plan.grid.crs,
         transform=plan.grid.transform @ Affine.translation(window.x, window.y),
         shape=(window.height, window.width),
         resampling=RESAMPLING[name],
         description=name,
-        tags=about | said,
+        tags=_made_of(shape, map_pixels(plan)) | said,
         colours=colours_of(plan.taxonomy) if name == "crop" else {},
     )
 

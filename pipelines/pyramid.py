@@ -41,8 +41,8 @@ Task = tuple[Square, str]
 """A square, and of which pixels it is to be made."""
 
 
-def build_pyramid(plan: Plan, progress: Progress) -> None:
-    """Make what is missing or older than the pixels below it, then let readers see it."""
+def build_pyramid(plan: Plan, progress: Progress) -> str:
+    """Make what is missing or older than the pixels below it, then let readers see it. Tells which pixels they are."""
     begin_levels(plan)
     squares = {source: squares_of(plan.grid, source, plan.tiles) for source in sources(plan.grid)}
     with progress.stage("pyramid", sum(map(len, squares.values())), "squares") as bar:
@@ -51,6 +51,12 @@ def build_pyramid(plan: Plan, progress: Progress) -> None:
     records = [Ledger(plan.root, SQUARES).record(str(square)) for square in squares[FINEST]]
     write_counts(plan.root, plan.grid, plan.taxonomy, dict(_tile_counts(plan, records)))
     make_visible(plan.root, MAP, map_attributes(plan.grid, factors(plan.grid)))
+    return map_pixels(plan)
+
+
+def map_pixels(plan: Plan) -> str:
+    """Of which pixels the map is, by what its commit records say of them."""
+    return identity({"squares": [_below(plan, square) for square in squares_of(plan.grid, FINEST, plan.tiles)]})
 
 
 def begin_levels(plan: Plan) -> None:

@@ -24,7 +24,7 @@ from cluster.progress import LineProgress
 from pipelines.plan import Plan
 from pipelines.publish import publish
 
-PAGE = Path(__file__).parents[1] / "docs" / "map.md"
+DOCS = Path(__file__).parents[1] / "docs"
 AFFINE = Affine(10, 0, LEFT, 0, -10, TOP)
 MAIZE = 1
 
@@ -103,11 +103,21 @@ def test_gdal_reads_the_map_and_takes_levels_for_overviews(published):
     assert len(seen["crop"]["attributes"]["flag_colors"].split()) == len(ten_crops().colours) + 1
 
 
-def test_the_notebook_of_the_docs_runs(published, capsys):
+def notebook(plan: Plan, page: str) -> dict:
+    """The names that a page's snippets leave behind."""
     names: dict = {}
-    for snippet in re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL):
-        exec(snippet.replace("furrow-demo", published.root.url), names)
+    for snippet in re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), flags=re.DOTALL):
+        exec(snippet.replace("furrow-demo", plan.root.url), names)
+    return names
+
+
+def test_the_notebook_of_the_docs_runs(published, capsys):
+    names = notebook(published, "map.md")
     assert names["overview"].crop.shape == (320, 320)
     columns = np.bincount(np.arange(1280) // 8 % 11, minlength=11)
     assert names["hectares"]["maize"] == pytest.approx(columns[MAIZE] * 1280 * 0.01)
     assert names["pixels"].sum() == 1280 * 640 and "maize" in capsys.readouterr().out
+
+
+def test_a_published_version_opens_as_the_docs_say(published):
+    assert (notebook(published, "versions.md")["crops"].crop == Store(published.root, MAP).read("crop")).all()
