@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
+from math import prod
 from typing import Any
 
 import google_crc32c
@@ -56,10 +57,8 @@ class MapReader:
         """Pixels of a window that lies within the array."""
         out = np.full((window.height, window.width), self.array.fill_value, self.array.dtype)
         for shard, chunks in self._chunks_by_shard(window).items():
-            for run in merged(self._pieces(shard, chunks)):
-                data = self.root.read_part(self._key(shard), run[0].first, run[-1].end)
-                for piece in run:
-                    self._place(piece, shard, data[piece.first - run[0].first : piece.end - run[0].first], window, out)
+            for piece, data in self._fetched(shard, chunks):
+                self._place(piece, shard, data, window, out)
         return out
 
     def at(self, y: int, x: int) -> int:
@@ -85,31 +84,43 @@ class MapReader:
             found.setdefault((row // down, col // across), []).append((row % down, col % across))
         return found
 
+    def _fetched(self, shard: Place, chunks: Sequence[Place]) -> Iterator[tuple[Piece, bytes]]:
+        """Chunks of a shard with their bytes; one request where all of a shard is wanted that was not seen before."""
+        key = self._key(shard)
+        whole = self._opened(shard, all_of_it=len(chunks) == prod(self._per_shard))
+        for run in merged(self._pieces(shard, chunks)):
+            first, end = run[0].first, run[-1].end
+            data = whole[first:end] if whole else self.root.read_part(key, first, end)
+            yield from ((piece, data[piece.first - first : piece.end - first]) for piece in run)
+
     def _pieces(self, shard: Place, chunks: Sequence[Place]) -> list[Piece]:
-        index = self._index(shard)
+        index = self._indexes[shard]
         if index is None:  # nothing was ever mapped there
             return []
-        places = ((chunk, *map(int, index[chunk])) for chunk in chunks if index[chunk][0] != ABSENT)
-        return sorted(
-            (Piece(chunk, first, first + size) for chunk, first, size in places), key=lambda piece: piece.first
-        )
+        found = [_piece(chunk, index[chunk].tolist()) for chunk in chunks if index[chunk][0] != ABSENT]
+        return sorted(found, key=lambda piece: piece.first)
 
-    def _index(self, shard: Place) -> NDArray[np.uint64] | None:
-        if shard not in self._indexes:
-            self._indexes[shard] = self._fetched(shard)
-        return self._indexes[shard]
-
-    def _fetched(self, shard: Place) -> NDArray[np.uint64] | None:
-        """The end of a shard says where its chunks are (zarr-specs, sharding_indexed 1.0), with a CRC32C."""
-        rows, cols = self._per_shard
-        key = self._key(shard)
+    def _opened(self, shard: Place, all_of_it: bool) -> bytes:
+        """Learn a shard's index, and hand on its bytes where all were fetched."""
+        if shard in self._indexes:
+            return b""
         try:
-            data = self.root.read_part(key, -(16 * rows * cols + 4))
+            data = self.root.read_part(self._key(shard), 0 if all_of_it else -self._index_bytes)
         except FileNotFoundError:
-            return None
+            data = b""
+        self._indexes[shard] = self._index(shard, data[-self._index_bytes :]) if data else None
+        return data if all_of_it else b""
+
+    @property
+    def _index_bytes(self) -> int:
+        """A shard ends with first byte and length of each chunk, and a CRC32C (zarr-specs, sharding_indexed 1.0)."""
+        return 16 * prod(self._per_shard) + 4
+
+    def _index(self, shard: Place, data: bytes) -> NDArray[np.uint64]:
         if google_crc32c.value(data[:-4]) != int.from_bytes(data[-4:], "little"):
-            raise BadInput(self.root.path(key), "is damaged: its index is not whole.", "Copy or map it again.")
-        return np.frombuffer(data[:-4], "<u8").reshape(rows, cols, 2)
+            place = self.root.path(self._key(shard))
+            raise BadInput(place, "is damaged: its index is not whole.", "Copy or map it again.")
+        return np.frombuffer(data[:-4], "<u8").reshape(*self._per_shard, 2)
 
     def _place(self, piece: Piece, shard: Place, data: bytes, window: Window, out: NDArray[Any]) -> None:
         """The part of a chunk that lies in the window."""
@@ -126,6 +137,11 @@ class MapReader:
     def _decoded(self, data: bytes) -> NDArray[Any]:
         plain = _blosc.decode(data) if self.array.compressors else data
         return np.frombuffer(plain, self.array.dtype.newbyteorder("<"))
+
+
+def _piece(chunk: Place, where: list[int]) -> Piece:
+    first, size = where
+    return Piece(chunk, first, first + size)
 
 
 def merged(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:

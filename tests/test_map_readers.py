@@ -44,9 +44,9 @@ def place(plan: Plan) -> str:
 
 def test_xarray_and_rioxarray(published):
     for group, step in ((None, 1), ("2", 2), ("8", 8)):
-        opened = xr.open_zarr(place(published), group=group, decode_coords="all", mask_and_scale=False)
+        opened = xr.open_zarr(place(published), group=group, decode_coords="all")
         assert opened.rio.crs.to_epsg() == 3035 and opened.rio.transform() == AFFINE @ Affine.scale(step)
-        assert opened.crop.dtype == np.uint8 and opened.crop.rio.nodata == 255
+        assert opened.crop.dtype == np.uint8
         meanings, colours = (opened.crop.attrs[name].split() for name in ("flag_meanings", "flag_colors"))
         assert meanings[: len(ten_crops().names)] == list(ten_crops().names)
         assert colours[: len(ten_crops().names)] == list(ten_crops().colours)
@@ -57,7 +57,7 @@ def test_rio_tiler_reads_what_xarray_opened(published):
     pytest.importorskip("rio_tiler")
     from rio_tiler.io.xarray import XarrayReader
 
-    opened = xr.open_zarr(place(published), decode_coords="all", mask_and_scale=False)
+    opened = xr.open_zarr(place(published), decode_coords="all")
     with XarrayReader(opened.crop) as reader:
         assert reader.crs.to_epsg() == 3035 and reader.bounds == (LEFT, TOP - 12_800, LEFT + 12_800, TOP)
         found = reader.point(LEFT + 5 + 80, TOP - 5, coord_crs=reader.crs)
@@ -78,7 +78,7 @@ def test_rio_tiler_picks_the_level(published):
             picture = await reader.preview(variables="crop", max_size=most)
             return picture.data[0], picture.crs
 
-    level = xr.open_zarr(place(published), group="8", mask_and_scale=False).crop.values
+    level = xr.open_zarr(place(published), group="8").crop.values
     thin, crs = asyncio.run(preview(160))
     assert (np.asarray(thin) == level).all() and crs.to_epsg() == 3035
     whole, _ = asyncio.run(preview(1280))

@@ -52,6 +52,15 @@ def test_a_second_look_asks_for_pixels_only_and_neighbours_come_together(store, 
     assert len(asked) == 4  # that there is nothing is remembered, too
 
 
+def test_a_whole_shard_comes_in_one_request(store, monkeypatch):
+    asked = []
+    read = Root.read_part
+    monkeypatch.setattr(Root, "read_part", lambda root, *given: (asked.append(given), read(root, *given))[1])
+    window = Window(512, 0, 512, 512)
+    assert (MapReader(store.root, MAP, "crop").read(window) == store.read("crop", window.slices)).all()
+    assert len(asked) == 1
+
+
 def test_runs_are_parted_where_much_lies_between():
     pieces = [Piece((0, n), first, first + 10) for n, first in enumerate((0, 10, 20 + GAP, 31 + 2 * GAP))]
     assert [[piece.chunk[1] for piece in run] for run in merged(pieces)] == [[0, 1, 2], [3]]

@@ -98,7 +98,7 @@ def thinned(values: np.ndarray, factor: int, how) -> np.ndarray:
 
 
 def level(plan: Plan, factor: int) -> xr.Dataset:
-    return xr.open_zarr(plan.root.path(crops.MAP), group=str(factor), decode_coords="all", mask_and_scale=False)
+    return xr.open_zarr(plan.root.path(crops.MAP), group=str(factor), decode_coords="all")
 
 
 def test_levels_halve_until_one_fits_in_a_chunk(wide):

@@ -53,7 +53,7 @@ def remade(plan: Plan, number: int) -> Plan:
 
 
 def crop_of(version: Version) -> np.ndarray:
-    return xr.open_zarr(version.place, mask_and_scale=False).crop.values
+    return xr.open_zarr(version.place).crop.values
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_an_interrupted_version_is_not_listed_and_goes_on(plan, monkeypatch):
     monkeypatch.setattr(shelf, "_keep", keep)
     published(plan, monkeypatch, "2026-03-02")
     (version,) = versions(shelf_of(plan))
-    assert (crop_of(version) == xr.open_zarr(plan.root.path("map.zarr"), mask_and_scale=False).crop.values).all()
+    assert (crop_of(version) == xr.open_zarr(plan.root.path("map.zarr")).crop.values).all()
 
 
 def test_a_lost_collection_is_made_again_and_several_projects_share_one(tmp_path, monkeypatch):
