@@ -42,9 +42,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(INSTALL) $(QUIET) -c constraints.txt -e '.[dev]'
 	@touch $@
 
-# What the tests of the STAC API need besides Debian's packages (infra/README.md); they skip, and say so, without it.
+# What tests of the STAC API and of GDAL need besides Debian's packages (infra/README.md); they skip, and say so, without it.
 services:
 	infra/services/install_stac_api.sh .services/stac-api
+	infra/services/install_gdal.sh .services/gdal
 
 # Pin what is installed in .venv now, for example after a change of pyproject.toml and a `pip install -e '.[dev]'`.
 constraints:

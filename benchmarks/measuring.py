@@ -76,9 +76,9 @@ def measure(command: list[str]) -> tuple[list[Measured], dict[str, Any]]:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[str]:
+def serving(folder: Path, script: str = "range_server.py") -> Iterator[str]:
     """The address at which a process of its own serves the folder, as long as it is needed."""
-    server = Path(__file__).with_name("range_server.py")
+    server = Path(__file__).with_name(script)
     with subprocess.Popen([sys.executable, str(server), str(folder)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

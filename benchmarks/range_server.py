@@ -8,7 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import BinaryIO
 
-RANGE = re.compile(r"bytes=(\d+)-(\d*)$")
+RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 
 
 class Ranges(SimpleHTTPRequestHandler):
@@ -27,8 +27,7 @@ class Ranges(SimpleHTTPRequestHandler):
 
     def _answer(self, file: BinaryIO, size: int) -> None:
         asked = RANGE.match(self.headers.get("Range", ""))
-        first = int(asked[1]) if asked else 0
-        last = min(int(asked[2]) if asked and asked[2] else size - 1, size - 1)
+        first, last = _asked(asked, size) if asked else (0, size - 1)
         if first > last:
             self.send_error(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
             return
@@ -45,9 +44,16 @@ class Ranges(SimpleHTTPRequestHandler):
         """A line for each request would take time from those who are measured."""
 
 
-def main() -> None:
+def _asked(asked: re.Match[str], size: int) -> tuple[int, int]:
+    """First and last byte; without a first one, as many bytes as are asked for from the end."""
+    if not asked[1]:
+        return max(size - int(asked[2]), 0), size - 1
+    return int(asked[1]), min(int(asked[2] or size - 1), size - 1)
+
+
+def main(handler: type[Ranges] = Ranges) -> None:
     folder = sys.argv[1]
-    server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *given: Ranges(*given, directory=folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *given: handler(*given, directory=folder))
     server.daemon_threads = True
     print(server.server_port, flush=True)
     server.serve_forever()

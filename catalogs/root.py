@@ -41,6 +41,11 @@ class Root:
         data: bytes = self._fs.cat_file(self.path(key))
         return data
 
+    def read_part(self, key: str, start: int, end: int | None = None) -> bytes:
+        """Some bytes of an object; a negative start counts from its end."""
+        data: bytes = self._fs.cat_file(self.path(key), start=start, end=end)
+        return data
+
     def write(self, key: str, data: bytes) -> None:
         if self.is_local:
             replace_file(Path(self.path(key)), [data], durable=True)

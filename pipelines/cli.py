@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -139,6 +140,47 @@ def validate(project: ProjectFile, address: Address = None, as_json: Json = Fals
 def publish(project: ProjectFile, as_json: Json = False) -> None:
     """Write the report, the pictures and, last, the map's STAC item."""
     _verb("publish", project, as_json)
+
+
+@app.command()
+def export(
+    project: ProjectFile,
+    region: Annotated[Path | None, typer.Option(help="A boundary file: only this part of the map.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder for them; cog in the root, if none is given.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The map, or a part of it, as cloud-optimised GeoTIFFs: crop.tif and confidence.tif."""
+
+    def work(progress: Any) -> dict[str, Any]:
+        from pipelines.project import load_project
+
+        loaded = load_project(project)
+        from pipelines.export import export as write
+        from pipelines.plan import make_plan
+
+        return write(make_plan(loaded), progress, region, out and out.absolute())
+
+    go(work, as_json, again=_again(*sys.argv[1:]))
+
+
+@app.command()
+def versions(
+    project: ProjectFile,
+    on: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The one that was current then.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The published versions of the map, the current one last."""
+
+    def work(progress: Any) -> dict[str, Any]:
+        from pipelines.project import load_project
+
+        loaded = load_project(project)
+        from pipelines.plan import make_plan
+        from pipelines.versions import list_versions
+
+        return list_versions(make_plan(loaded), progress, on.date() if on else None)
+
+    go(work, as_json, again=_again(*sys.argv[1:]))
 
 
 @app.command()

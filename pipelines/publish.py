@@ -17,17 +17,25 @@ from catalogs.cube import NAME as CUBE
 from catalogs.cube import cube_units
 from catalogs.description import identity
 from catalogs.errors import BadInput
+from catalogs.root import Root
 from catalogs.scenes import SceneList
 from catalogs.stores import Store
 from catalogs.taxonomy import IGNORE, Taxonomy
+from catalogs.versions import COLLECTION, encoded
 from cluster.progress import Progress
+from pipelines.export import exported
+from pipelines.freezing import freeze_version
 from pipelines.ingest_records import read_account
 from pipelines.pictures import Survey, draw, layers, survey
 from pipelines.plan import Plan
+from pipelines.pyramid import build_pyramid
 from pipelines.report import Evidence, render_report
 from pipelines.stored import ITEM, SCORES, check_whole
 
 REPORT = "report/index.html"
+SCENES = "scenes.json"
+JSON = "application/json"
+COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 
 EXTENSIONS = [
     "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
@@ -43,6 +51,7 @@ def publish(plan: Plan, progress: Progress) -> dict[str, Any]:
     check_whole(plan, MAP, LABELS)
     taxonomy, evidence = plan.taxonomy, gather_evidence(plan)
     pictures = layers(taxonomy)
+    pixels = build_pyramid(plan, progress)
     with progress.stage("publish", len(plan.tiles) + len(pictures) + 2, "steps") as bar:
         seen = survey(plan, taxonomy, bar)
         note = picture_note(plan)
@@ -54,17 +63,24 @@ def publish(plan: Plan, progress: Progress) -> dict[str, Any]:
         hectares = hectares_of(plan, seen, taxonomy)
         plan.root.write(REPORT, render_report(plan, taxonomy, evidence, hectares, drawn))
         bar.advance()
-        plan.root.write(ITEM, _encoded(make_item(plan, taxonomy, evidence, hectares)))
+        item = make_item(plan, taxonomy, evidence, hectares, pixels).to_dict(include_self_link=False)
+        version = freeze_version(plan, item, pixels)
+        plan.root.write(ITEM, encoded(item))
         bar.advance()
-    return {"item": plan.root.path(ITEM), "report": plan.root.path(REPORT)}
+    collection = Root(plan.project.published).path(COLLECTION)
+    return {
+        "item": plan.root.path(ITEM),
+        "report": plan.root.path(REPORT),
+        "version": version,
+        "collection": collection,
+    }
 
 
 def gather_evidence(plan: Plan) -> Evidence:
     """What earlier verbs wrote down, read back."""
-    checkpoint = plan.project.checkpoint
     return Evidence(
         scores=read_scores(plan),
-        card=_read(plan, f"checkpoints/{checkpoint}/card.json", "train"),
+        card=_read(plan, _card(plan), "train"),
         scenes=_scenes(plan),
         unreadable=_unreadable(plan),
         cube=_identity(plan, CUBE),
@@ -95,7 +111,9 @@ def hectares_of(plan: Plan, seen: Survey, taxonomy: Taxonomy) -> dict[str, float
     return areas | {"no_data": round(float(counts[IGNORE]) * pixel, 2)}
 
 
-def make_item(plan: Plan, taxonomy: Taxonomy, evidence: Evidence, hectares: dict[str, float]) -> pystac.Item:
+def make_item(
+    plan: Plan, taxonomy: Taxonomy, evidence: Evidence, hectares: dict[str, float], pixels: str
+) -> pystac.Item:
     """The map as a STAC 1.1 item; its times are the season's, so that it is the same whenever it is made."""
     season, region = plan.project.season, plan.project.region
     shape = outline(plan)
@@ -115,7 +133,7 @@ def make_item(plan: Plan, taxonomy: Taxonomy, evidence: Evidence, hectares: dict
         },
         stac_extensions=EXTENSIONS,
     )
-    for key, asset in _assets(plan, taxonomy).items():
+    for key, asset in _assets(plan, taxonomy, pixels).items():
         item.add_asset(key, asset)
     return item
 
@@ -161,7 +179,7 @@ def _provenance(plan: Plan, evidence: Evidence, hectares: dict[str, float]) -> d
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _assets(plan: Plan, taxonomy: Taxonomy) -> dict[str, pystac.Asset]:
+def _assets(plan: Plan, taxonomy: Taxonomy, pixels: str) -> dict[str, pystac.Asset]:
     crop = _band("crop", plan) | {"classification:classes": _classes(taxonomy)}
     confidence = _band("confidence", plan) | {"unit": "%"}
     zarr = "application/vnd.zarr; version=3"
@@ -171,8 +189,23 @@ def _assets(plan: Plan, taxonomy: Taxonomy) -> dict[str, pystac.Asset]:
         "report": pystac.Asset(
             f"./{REPORT}", "How good the map is, and how it was made", None, "text/html", ["metadata"]
         ),
-        "scores": pystac.Asset(f"./{SCORES}", "Scores on held-out blocks", None, "application/json", ["metadata"]),
+        "scores": pystac.Asset(f"./{SCORES}", "Scores on held-out blocks", None, JSON, ["metadata"]),
+        "card": pystac.Asset(f"./{_card(plan)}", "The network that mapped", None, JSON, ["metadata"]),
+        "scenes": pystac.Asset(f"./{SCENES}", "The scenes that were used or left out", None, JSON, ["metadata"]),
+        **_files(plan, pixels, {"crop": crop, "confidence": confidence}),
     }
+
+
+def _files(plan: Plan, pixels: str, bands: dict[str, dict[str, Any]]) -> dict[str, pystac.Asset]:
+    """The GeoTIFFs of the map, where `export` has made them."""
+    return {
+        f"{name}-cog": pystac.Asset(f"./{key}", f"The map's {name}", None, COG, ["data"], {"bands": [bands[name]]})
+        for name, key in exported(plan, pixels).items()
+    }
+
+
+def _card(plan: Plan) -> str:
+    return f"checkpoints/{plan.project.checkpoint}/card.json"
 
 
 def _band(name: str, plan: Plan) -> dict[str, Any]:
@@ -195,10 +228,6 @@ def _classes(taxonomy: Taxonomy) -> list[dict[str, Any]]:
     return [entry.to_dict() for entry in (*known, nothing)]
 
 
-def _encoded(item: pystac.Item) -> bytes:
-    return (json.dumps(item.to_dict(include_self_link=False), indent=1, ensure_ascii=False) + "\n").encode()
-
-
 def _read(plan: Plan, key: str, verb: str) -> dict[str, Any]:
     if not plan.root.exists(key):
         raise _not_yet(plan, key, "is not there.", verb)
@@ -210,8 +239,8 @@ def _read(plan: Plan, key: str, verb: str) -> dict[str, Any]:
 
 
 def _scenes(plan: Plan) -> SceneList:
-    _read(plan, "scenes.json", "ingest")
-    return SceneList.decode(plan.root.read("scenes.json"))[0]
+    _read(plan, SCENES, "ingest")
+    return SceneList.decode(plan.root.read(SCENES))[0]
 
 
 def _unreadable(plan: Plan) -> dict[str, int]:

@@ -1,17 +1,20 @@
 """Real servers for tests, started by the scripts of infra/services and stopped when the test is over."""
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
+from typing import Any
 
 import pytest
 
 HOUSE = Path(__file__).parents[1]
 SERVICES = HOUSE / "infra" / "services"
 STAC_ENV = HOUSE / ".services" / "stac-api"
+GDAL_ENV = HOUSE / ".services" / "gdal"
 
 POSTGIS = "Debian's postgresql-15 and postgresql-15-postgis-3"
 CEPH = "Debian's ceph-mon, ceph-osd, radosgw and ceph-common"
@@ -55,6 +58,16 @@ def load_stac(database: str, kind: str, file: Path) -> None:
     command = [STAC_ENV / "bin" / "pypgstac", "load", kind, file, "--dsn", database, "--method", "insert"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def gdal_looks(store: Path | str, *arrays: str) -> dict[str, Any]:
+    """What a GDAL that knows shards says of a store."""
+    need((GDAL_ENV / "installed").exists(), "the GDAL that `make services` installs is")
+    command = [GDAL_ENV / "bin" / "python", SERVICES / "gdal_looks.py", store, *arrays]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    seen: dict[str, Any] = json.loads(done.stdout)
+    return seen
 
 
 @contextmanager

@@ -162,3 +162,16 @@ def test_contestants_of_the_labels_benchmark_burn_the_same_pixels(tmp_path: Path
     shapes = land.outlines()
     pairs = shapely.STRtree(shapes).query(shapes, predicate="overlaps")
     assert len(shapes) == 150 and pairs.size == 0
+
+
+def test_queries_of_a_map_are_answered_alike_and_counted(tmp_path: Path) -> None:
+    from query import measure
+    from query_map import grid_of_side, make_map
+
+    grid = grid_of_side(1536, 512)
+    make_map(tmp_path, grid)
+    with serving(tmp_path, "counting_server.py") as url:
+        rows = {(row["question"], row["contestant"]): row for row in measure(url, grid, 2)}
+    assert len(rows) == 12
+    assert all(row["requests"] >= 1 or row["contestant"] == "cog" for row in rows.values())  # GDAL may know it already
+    assert rows["2 km", "zarr-python"]["requests"] >= rows["2 km", "furrow"]["requests"]

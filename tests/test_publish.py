@@ -74,9 +74,8 @@ def fill(plan: Plan, name: str, layouts, arrays) -> None:
     store.begin(layouts, spatial_coordinates(plan.grid), {"store": name, "grid": plan.grid_description})
     for tile in plan.tiles:
         where = plan.grid.window(tile).slices
-        for array, values in arrays.items():
-            write_shard(store.array(array), where, values[where])
-        store.ledger.commit(str(tile), {"digests": []})
+        digests = [write_shard(store.array(array), where, values[where]) for array, values in arrays.items()]
+        store.ledger.commit(str(tile), {"digests": digests})
 
 
 def write_root(plan: Plan, truth=None, mapped=None, confidence=None) -> Plan:
@@ -155,7 +154,8 @@ def small(tmp_path_factory) -> Plan:
 
 
 def test_everything_promised_is_there(small):
-    assert run(small) == {"item": small.root.path("map.json"), "report": small.root.path("report/index.html")}
+    said = run(small)
+    assert (said["item"], said["report"]) == (small.root.path("map.json"), small.root.path("report/index.html"))
     for name in ("map", "truth", "confidence"):
         assert Image.open(io.BytesIO(small.root.read(f"report/{name}.png"))).format == "PNG"
     assert not small.root.exists("report/errors.png")  # nothing was held out
@@ -334,7 +334,7 @@ def test_the_item_names_the_classes_and_its_assets_exist(small):
 
 
 def test_publishing_twice_gives_the_same_bytes(small):
-    keys = ["map.json", *small.root.keys("report")]
+    keys = ["map.json", *small.root.keys("report"), *small.root.keys("published"), *small.root.keys("map.zarr")]
     before = {key: small.root.read(key) for key in keys}
     run(small)
     assert {key: small.root.read(key) for key in keys} == before
@@ -346,7 +346,7 @@ def test_the_item_is_written_last(tmp_path, monkeypatch):
     write = type(plan.root).write
     monkeypatch.setattr(type(plan.root), "write", lambda root, key, data: (order.append(key), write(root, key, data)))
     run(plan)
-    assert order[-2:] == ["report/index.html", "map.json"]
+    assert order[-1] == "map.json" and "report/index.html" in order
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,10 @@ def folder_or_bucket(text: str) -> str:
     return text.rstrip("/") or "/"
 
 
+def folder_bucket_or_nothing(text: str) -> str:
+    return folder_or_bucket(text) if text else text
+
+
 def weights_file(text: str) -> str:
     """Nothing else is opened: a pickle can run code."""
     folder_or_bucket(text)

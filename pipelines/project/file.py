@@ -110,6 +110,11 @@ class Project(Settings):
         return self._absolute(self.store.root)
 
     @property
+    def published(self) -> str:
+        """Where versions are published, as `root` is said."""
+        return self._absolute(self.store.published) if self.store.published else f"{self.root}/published"
+
+    @property
     def checkpoint(self) -> str:
         """The name of the checkpoint to map with."""
         return self.map.checkpoint or self.model.name

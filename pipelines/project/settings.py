@@ -78,6 +78,9 @@ class Store(Table):
     root: Annotated[Text, AfterValidator(checks.folder_or_bucket)] = key(
         "Where everything is kept: a folder, or s3:// with bucket and prefix.", "austria-2021", "path or s3://"
     )
+    published: Annotated[str, AfterValidator(checks.folder_bucket_or_nothing)] = key(
+        "Where published versions of maps are kept, side by side; several projects may share it. Empty for `published` "
+        "in the root.", "../maps", "path or s3://", "")  # fmt: skip
 
 
 class Compute(Table):

@@ -1,0 +1,54 @@
+"""range_server.py that counts: python counting_server.py FOLDER; GET /.counts tells requests and bytes since then."""
+
+import json
+import threading
+from typing import BinaryIO
+
+from range_server import Ranges, main
+
+COUNTS = "/.counts"
+_lock = threading.Lock()
+_seen = {"requests": 0, "bytes": 0}
+
+
+class Counted(Ranges):
+    """Every answer counts, also that something is not there; asking for the counts does not."""
+
+    def do_GET(self) -> None:
+        if self.path == COUNTS:
+            self._tell()
+            return
+        _add(requests=1)
+        super().do_GET()
+
+    def do_HEAD(self) -> None:
+        _add(requests=1)
+        super().do_HEAD()
+
+    def _answer(self, file: BinaryIO, size: int) -> None:
+        super()._answer(file, size)
+        _add(bytes=self.sent)
+
+    def send_header(self, keyword: str, value: str) -> None:
+        if keyword == "Content-Length":
+            self.sent = int(value)
+        super().send_header(keyword, value)
+
+    def _tell(self) -> None:
+        with _lock:
+            told = json.dumps(_seen).encode()
+            _seen.update(requests=0, bytes=0)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(told)
+
+
+def _add(**more: int) -> None:
+    with _lock:
+        for name, number in more.items():
+            _seen[name] += number
+
+
+if __name__ == "__main__":
+    main(Counted)
