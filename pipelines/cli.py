@@ -105,6 +105,12 @@ def compare(project: ProjectFile, as_json: Json = False) -> None:
 
 
 @app.command()
+def crossfold(project: ProjectFile, as_json: Json = False) -> None:
+    """For a small place: score several models on parcels that they did not learn from, then train on all."""
+    _verb("crossfold", project, as_json)
+
+
+@app.command()
 def selftrain(project: ProjectFile, as_json: Json = False) -> None:
     """Train for a region without declarations, on what networks of other regions surely see there."""
     _verb("selftrain", project, as_json)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -45,11 +45,13 @@ class Mapping:
     checkpoint: str
     halo: int | None
     """Pixels; None for what the network asks for."""
+    learned: Root | None = None
+    """Where the checkpoint lies, if not in the root."""
 
 
 def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     """Map the tiles that are not mapped yet."""
-    state, card = read_checkpoint(plan.root, plan.project.checkpoint)
+    state, card = read_checkpoint(plan.checkpoint_root, plan.project.checkpoint)
     check_cube(plan, card)
     check_classes(plan, card)
     load_predictor(state, card)  # what does not fit together is told here, before a store is begun
@@ -72,7 +74,8 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
                 gpus = gpus_per_worker(ray, plan)
                 actors = workers_that_fit(ray, plan.workers, gpus, autoscales=bool(plan.project.compute.address))
                 slots = Slots(actors, gpus=gpus, lease=_lease(len(todo), actors))
-                start = partial(start_mapping, mapping_of(plan, plan.project.checkpoint), on_gpu=gpus > 0)
+                job = replace(mapping_of(plan, plan.project.checkpoint), learned=plan.checkpoint_root)
+                start = partial(start_mapping, job, on_gpu=gpus > 0)
                 for tile, outcome in each_on_actors(ray, start, todo, slots):
                     outcomes.add(str(tile), outcome)
                     bar.advance()
@@ -95,7 +98,7 @@ def start_mapping(job: Mapping, on_gpu: bool = False) -> Callable[[Tile], dict[s
         raise RuntimeError("Ray gave this worker a GPU and PyTorch sees none: install PyTorch's CUDA build there")
     if not on_gpu:
         torch.set_num_threads(1)  # one thread an actor, one actor a core: faster and far steadier than sharing cores
-    state, card = read_checkpoint(job.root, job.checkpoint)
+    state, card = read_checkpoint(job.learned or job.root, job.checkpoint)
     predictor = load_predictor(state, card, "cuda" if on_gpu else "cpu")
     return partial(map_tile, job, predictor)
 

@@ -17,6 +17,7 @@ from catalogs.cube import NAME as CUBE
 from catalogs.cube import cube_units
 from catalogs.description import identity
 from catalogs.errors import BadInput
+from catalogs.root import Root
 from catalogs.scenes import SceneList
 from catalogs.stores import Store
 from catalogs.taxonomy import IGNORE, Taxonomy
@@ -64,7 +65,7 @@ def gather_evidence(plan: Plan) -> Evidence:
     checkpoint = plan.project.checkpoint
     return Evidence(
         scores=read_scores(plan),
-        card=_read(plan, f"checkpoints/{checkpoint}/card.json", "train"),
+        card=_read(plan, f"checkpoints/{checkpoint}/card.json", "train", plan.checkpoint_root),
         scenes=_scenes(plan),
         unreadable=_unreadable(plan),
         cube=_identity(plan, CUBE),
@@ -199,11 +200,12 @@ def _encoded(item: pystac.Item) -> bytes:
     return (json.dumps(item.to_dict(include_self_link=False), indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _read(plan: Plan, key: str, verb: str) -> dict[str, Any]:
-    if not plan.root.exists(key):
+def _read(plan: Plan, key: str, verb: str, root: Root | None = None) -> dict[str, Any]:
+    root = root or plan.root
+    if not root.exists(key):
         raise _not_yet(plan, key, "is not there.", verb)
     try:
-        found: dict[str, Any] = json.loads(plan.root.read(key))
+        found: dict[str, Any] = json.loads(root.read(key))
     except ValueError as error:
         raise _not_yet(plan, key, f"is not whole JSON ({error}).", verb) from error
     return found

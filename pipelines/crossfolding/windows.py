@@ -1,0 +1,131 @@
+"""What a fold learns from: small windows around its parcels, in a root of its own that trains like any other."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalogs import crops, cube, patch_store
+from catalogs.cube import read_cube
+from catalogs.description import identity
+from catalogs.grid import Window
+from catalogs.patch_store import SHARD, patch_layouts, patch_shards, write_index
+from catalogs.patches import TRAIN, VALIDATION, Candidate, measure_patch
+from catalogs.root import Root
+from catalogs.stores import Store, write_shard
+from catalogs.taxonomy import IGNORE
+from models.normalisation import moments
+from models.parcel_folds import learned
+from models.parcel_scores import NO_PARCEL
+from pipelines.compare import plan_of
+from pipelines.crossfolding.ground import Fold, Ground
+from pipelines.patch_selection import origin_of
+from pipelines.plan import Plan
+from pipelines.project.learning import VALIDATION as WATCHED
+from pipelines.stored import identity_of
+
+FOLDER = "crossfold"
+
+MOST_WATCHED = 64
+"""Windows that the epoch is chosen with."""
+
+Labels = NDArray[np.uint8]
+
+
+def root_of(plan: Plan, fold: Fold) -> Root:
+    return Root(plan.root.path(f"{FOLDER}/folds/{fold.name}"))
+
+
+def labels_of(plan: Plan, ground: Ground, fold: Fold) -> Labels:
+    """What may be learned in a fold, on the whole grid."""
+    return learned(ground.crop_YX, ground.parcel_YX, fold.left_out, plan.project.crossfold.margin)
+
+
+def fold_plan(plan: Plan, fold: Fold, model: str, name: str) -> Plan:
+    """The same project with another root and model, nothing from elsewhere, and steps of the windows there are."""
+    project = plan_of(plan, model).project
+    batch = min(project.training.batch, project.crossfold.windows)
+    alone = {"also": (), "workers": 1, "accumulate": 1, "batch": batch, "stop_on": WATCHED}
+    changes = {"store": {"root": root_of(plan, fold).url}, "model": {"name": name}, "training": alone}
+    tables = {table: getattr(project, table).model_copy(update=change) for table, change in changes.items()}
+    return Plan(project.model_copy(update=tables))
+
+
+def cut_windows(plan: Plan, ground: Ground, fold: Fold) -> None:
+    """Write index and patches of a fold; those that were cut differently are cut anew, which takes seconds."""
+    root, labels_YX = root_of(plan, fold), labels_of(plan, ground, fold)
+    store, described = Store(root, patch_store.NAME), describe_windows(plan, fold)
+    stored = store.description()
+    if stored is not None and identity(stored) != identity(described):
+        root.remove("")
+    chosen, splits = _choose(plan, ground, labels_YX)
+    size, shards = plan.project.crossfold.window, patch_shards(len(chosen))
+    if not root.exists(patch_store.INDEX):
+        write_index(root, plan.grid, size, chosen, splits, plan.taxonomy.names, origin_of(plan))
+    store.begin(patch_layouts(len(chosen), len(plan.periods), size), {}, described)
+    missing = set(store.missing(shards))
+    for place, (name, _) in enumerate(shards):
+        if name in missing:
+            members = chosen[place * SHARD : (place + 1) * SHARD]
+            is_train = np.array([splits[member.block] == TRAIN for member in members])
+            _copy_shard(plan, store, place, [Window(m.y, m.x, size, size) for m in members], is_train, labels_YX)
+
+
+def describe_windows(plan: Plan, fold: Fold) -> dict[str, object]:
+    asked = plan.project.crossfold
+    return {
+        "store": "windows of a fold",
+        "cube": identity_of(plan.root, cube.NAME, "ingest"),
+        "labels": identity_of(plan.root, crops.LABELS, "label"),
+        "taxonomy": plan.taxonomy.identity,
+        "left_out": list(fold.left_out),
+        "settings": asked.model_dump(include={"margin", "window", "windows", "seed"}),
+    }
+
+
+def windows_around(labels_YX: Labels, parcel_YX: NDArray[np.uint32], size: int, count: int, seed: int) -> list[Window]:
+    """Each around a pixel of a parcel that is learned; the parcels take turns, so small ones are seen as often."""
+    rng, grid = np.random.default_rng(seed), labels_YX.shape
+    pixels = np.flatnonzero((labels_YX != IGNORE) & (parcel_YX != NO_PARCEL))
+    parcels, place = np.unique(parcel_YX.ravel()[pixels], return_inverse=True)
+    found = []
+    for turn in range(count):
+        y, x = np.unravel_index(rng.choice(pixels[place == turn % len(parcels)]), grid)
+        corner = [min(max(int(at) - size // 2, 0), side - size) for at, side in zip((y, x), grid, strict=True)]
+        found.append(Window(corner[0], corner[1], size, size))
+    return found
+
+
+def _choose(plan: Plan, ground: Ground, labels_YX: Labels) -> tuple[list[Candidate], dict[tuple[int, int], str]]:
+    """Training windows, and such of the same parcels to watch training with: a place so small has no third part."""
+    asked = plan.project.crossfold
+    parcels = len(ground.parcel_P)
+    count, watched = -(-asked.windows // parcels) * parcels, min(parcels, MOST_WATCHED)
+    windows = windows_around(labels_YX, ground.parcel_YX, asked.window, count + watched, asked.seed)
+    chosen = [_candidate(plan, window, number, labels_YX) for number, window in enumerate(windows)]
+    return chosen, {one.block: TRAIN if place < count else VALIDATION for place, one in enumerate(chosen)}
+
+
+def _candidate(plan: Plan, window: Window, number: int, labels_YX: Labels) -> Candidate:
+    """Windows overlap, so each counts as a block of its own."""
+    observations = Store(plan.root, cube.NAME).read("observations", (slice(None), *window.slices))
+    inside, classes = np.ones((window.height, window.width), bool), len(plan.taxonomy.names)
+    found = measure_patch(window, (number, 0), labels_YX[window.slices], observations, inside, classes)
+    return replace(found, inside=1.0)
+
+
+def _copy_shard(
+    plan: Plan, store: Store, place: int, windows: list[Window], is_train: NDArray[np.bool_], labels_YX: Labels
+) -> None:
+    source = Store(plan.root, cube.NAME)
+    pictures = np.stack([read_cube(source, window) for window in windows])
+    crop = np.stack([labels_YX[window.slices] for window in windows])
+    rows = slice(place * SHARD, place * SHARD + len(windows))
+    reflectances, crops_of = store.arrays("reflectance", "crop")
+    digests = [
+        write_shard(reflectances, (rows, *[slice(None)] * 4), pictures),
+        write_shard(crops_of, (rows, *[slice(None)] * 2), crop),
+    ]
+    seen = moments(pictures[is_train])
+    sums = {name: getattr(seen, name).tolist() for name in ("count", "total", "squares")}
+    store.ledger.commit(patch_store.shard_name(place), {"digests": digests, "sums": sums})
