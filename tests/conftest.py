@@ -18,8 +18,8 @@ settings.register_profile("here", deadline=None)  # a loaded machine is slow, no
 settings.register_profile("ci", deadline=None, derandomize=True)  # what lands must not depend on luck
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
-RAY = {"test_bad_input", "test_compare", "test_docs", "test_oracles", "test_publish", "test_run", "test_selftrain_run",
-       "test_training_kills", "test_workers"}  # fmt: skip
+RAY = {"test_bad_input", "test_compare", "test_crossfold", "test_docs", "test_oracles", "test_publish", "test_run",
+       "test_selftrain_run", "test_training_kills", "test_workers"}  # fmt: skip
 """Files whose tests start Ray: one cluster at a time, since `auto` is the one that this machine has."""
 
 

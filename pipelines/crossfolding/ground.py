@@ -53,12 +53,12 @@ class Ground:
 
     @property
     def scored_P(self) -> NDArray[np.bool_]:
-        return self.fold_P != NEVER
+        return np.asarray(self.fold_P != NEVER)
 
     @property
     def only_ones(self) -> list[int]:
         """Classes of a single parcel."""
-        return np.unique(self.class_P[~self.scored_P]).tolist()
+        return [int(number) for number in np.unique(self.class_P[~self.scored_P])]
 
     def _scored(self) -> Iterator[Fold]:
         for number in range(int(self.fold_P.max()) + 1):
