@@ -1,6 +1,6 @@
 """What a fold learns from: small windows around its parcels, in a root of its own that trains like any other."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from catalogs import crops, cube, patch_store
 from catalogs.cube import read_cube
 from catalogs.description import identity
 from catalogs.grid import Window
-from catalogs.patch_store import SHARD, patch_layouts, patch_shards, write_index
+from catalogs.patch_store import SHARD, Patch, patch_layouts, patch_shards, patches_of, read_index, write_index
 from catalogs.patches import TRAIN, VALIDATION, Candidate, measure_patch
 from catalogs.root import Root
 from catalogs.stores import Store, write_shard
@@ -55,31 +55,29 @@ def cut_windows(plan: Plan, ground: Ground, fold: Fold) -> None:
     """Write index and patches of a fold; those that were cut differently are cut anew, which takes seconds."""
     root, labels_YX = root_of(plan, fold), labels_of(plan, ground, fold)
     store, described = Store(root, patch_store.NAME), describe_windows(plan, fold)
-    stored = store.description()
-    if stored is not None and identity(stored) != identity(described):
+    stored, size = store.description(), plan.project.crossfold.window
+    if stored is None or identity(stored) != identity(described):
         root.remove("")
-    chosen, splits = _choose(plan, ground, labels_YX)
-    size, shards = plan.project.crossfold.window, patch_shards(len(chosen))
-    if not root.exists(patch_store.INDEX):
+        chosen, splits = _choose(plan, ground, labels_YX)
         write_index(root, plan.grid, size, chosen, splits, plan.taxonomy.names, origin_of(plan))
-    store.begin(patch_layouts(len(chosen), len(plan.periods), size), {}, described)
+    patches = patches_of(read_index(root))
+    store.begin(patch_layouts(len(patches), len(plan.periods), size), {}, described)
+    shards = patch_shards(len(patches))
     missing = set(store.missing(shards))
     for place, (name, _) in enumerate(shards):
         if name in missing:
-            members = chosen[place * SHARD : (place + 1) * SHARD]
-            is_train = np.array([splits[member.block] == TRAIN for member in members])
-            _copy_shard(plan, store, place, [Window(m.y, m.x, size, size) for m in members], is_train, labels_YX)
+            _copy_shard(plan, store, patches[place * SHARD : (place + 1) * SHARD], labels_YX)
 
 
 def describe_windows(plan: Plan, fold: Fold) -> dict[str, object]:
-    asked = plan.project.crossfold
+    decide = {"window", "windows", "seed"} | ({"margin"} if fold.left_out else set())
     return {
         "store": "windows of a fold",
         "cube": identity_of(plan.root, cube.NAME, "ingest"),
         "labels": identity_of(plan.root, crops.LABELS, "label"),
         "taxonomy": plan.taxonomy.identity,
         "left_out": list(fold.left_out),
-        "settings": asked.model_dump(include={"margin", "window", "windows", "seed"}),
+        "settings": plan.project.crossfold.model_dump(include=decide),
     }
 
 
@@ -110,22 +108,20 @@ def _candidate(plan: Plan, window: Window, number: int, labels_YX: Labels) -> Ca
     """Windows overlap, so each counts as a block of its own."""
     observations = Store(plan.root, cube.NAME).read("observations", (slice(None), *window.slices))
     inside, classes = np.ones((window.height, window.width), bool), len(plan.taxonomy.names)
-    found = measure_patch(window, (number, 0), labels_YX[window.slices], observations, inside, classes)
-    return replace(found, inside=1.0)
+    return measure_patch(window, (number, 0), labels_YX[window.slices], observations, inside, classes)
 
 
-def _copy_shard(
-    plan: Plan, store: Store, place: int, windows: list[Window], is_train: NDArray[np.bool_], labels_YX: Labels
-) -> None:
-    source = Store(plan.root, cube.NAME)
-    pictures = np.stack([read_cube(source, window) for window in windows])
-    crop = np.stack([labels_YX[window.slices] for window in windows])
-    rows = slice(place * SHARD, place * SHARD + len(windows))
+def _copy_shard(plan: Plan, store: Store, members: Sequence[Patch], labels_YX: Labels) -> None:
+    """As `patch` does; the sums for normalisation count training windows only."""
+    source, first = Store(plan.root, cube.NAME), members[0].number
+    pictures = np.stack([read_cube(source, member.window) for member in members])
+    crop = np.stack([labels_YX[member.window.slices] for member in members])
+    rows = slice(first, first + len(members))
     reflectances, crops_of = store.arrays("reflectance", "crop")
     digests = [
         write_shard(reflectances, (rows, *[slice(None)] * 4), pictures),
         write_shard(crops_of, (rows, *[slice(None)] * 2), crop),
     ]
-    seen = moments(pictures[is_train])
+    seen = moments(pictures[[member.split == TRAIN for member in members]])
     sums = {name: getattr(seen, name).tolist() for name in ("count", "total", "squares")}
-    store.ledger.commit(patch_store.shard_name(place), {"digests": digests, "sums": sums})
+    store.ledger.commit(patch_store.shard_name(first // SHARD), {"digests": digests, "sums": sums})
