@@ -1,16 +1,19 @@
 """A made-up place of two dozen small parcels that can be learned: a cube and labels, without any scene."""
 
+import json
 from pathlib import Path
 
 import numpy as np
-from made_fields import lay_plan
+import shapely
+from made_fields import LEFT, TOML, TOP
 
 from catalogs import crops, cube
 from catalogs.bands import BANDS
 from catalogs.cube import cube_units
 from catalogs.stores import Store, spatial_coordinates, write_shard
 from catalogs.taxonomy import IGNORE
-from pipelines.plan import Plan
+from pipelines.plan import Plan, make_plan
+from pipelines.project import parse_project
 
 SIDE, FIELD, GAP = 128, 12, 4
 CLASSES = (1, 1, 1, 2, 2, 10, 0, 1, 2, 2, 10, 10, 1, 2, 10, 0, 0, 1, 7, 1)
@@ -39,9 +42,21 @@ def raster(side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
     return crop, parcel
 
 
+def lay_square(folder: Path, tables: str) -> Plan:
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::3035"}}
+    square = json.loads(shapely.to_geojson(shapely.box(LEFT, TOP - 10 * SIDE, LEFT + 10 * SIDE, TOP)))
+    feature = {"type": "Feature", "properties": {}, "geometry": square}
+    folder.mkdir(exist_ok=True, parents=True)
+    outline = {"type": "FeatureCollection", "crs": crs, "features": [feature]}
+    (folder / "boundary.geojson").write_text(json.dumps(outline))
+    text = TOML.format(tile=SIDE, patches=tables, root="root", workers=1)
+    (folder / "project.toml").write_text(text)
+    return make_plan(parse_project(text, folder / "project.toml"))
+
+
 def place(folder: Path, tables: str = TABLES) -> Plan:
     """Each class reflects in its own way, under noise; a strip was never seen."""
-    plan = lay_plan(folder, side=SIDE, tile=SIDE, patches=tables)
+    plan = lay_square(folder, tables)
     rng, (crop, parcel) = np.random.default_rng(1), raster()
     labels, pixels = Store(plan.root, crops.LABELS), Store(plan.root, cube.NAME)
     about = {"grid": plan.grid_description}
