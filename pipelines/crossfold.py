@@ -66,11 +66,11 @@ def tasks_of(plan: Plan, ground: Ground, models: Sequence[str]) -> list[Task]:
     """Each model in each fold, what takes longest first; last the project's own on all parcels."""
     *scored, whole = ground.folds
     slow_first = sorted(models, key=lambda model: model.removesuffix(BEST) in FORESTS)
-    tasks = [_task(plan, fold, model, model) for model in slow_first for fold in scored]
-    return [*tasks, _task(plan, whole, own_model(plan), plan.project.model.name)]
+    tasks = [task_of(plan, fold, model, model) for model in slow_first for fold in scored]
+    return [*tasks, task_of(plan, whole, own_model(plan), plan.project.model.name)]
 
 
-def _task(plan: Plan, fold: Fold, model: str, name: str) -> Task:
+def task_of(plan: Plan, fold: Fold, model: str, name: str) -> Task:
     (recipe,) = make_recipes(fold_plan(plan, fold, model, name))
     return Task(model, fold, recipe)
 

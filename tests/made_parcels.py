@@ -27,7 +27,7 @@ windows = 16
 [model]
 settings = {widths = [4, 8]}
 [training]
-epochs = 2
+epochs = 1
 batch = 8
 """
 

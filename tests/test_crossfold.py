@@ -26,7 +26,7 @@ from models.parcel_folds import NEVER, deal, learned
 from models.pixel_sampling import PixelLimits
 from pipelines import crossfold as verb
 from pipelines.checkpoints import card_in, read_checkpoint
-from pipelines.crossfold import crossfold, tasks_of
+from pipelines.crossfold import crossfold, task_of
 from pipelines.crossfolding import ground as grounds
 from pipelines.crossfolding.forest import chosen_places
 from pipelines.crossfolding.ground import ground_of
@@ -124,9 +124,8 @@ def laid(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 def first_task(plan: Plan, model: str) -> Task:
     ground = ground_of(plan)
-    for fold in ground.folds:
-        cut_windows(plan, ground, fold)
-    return next(task for task in tasks_of(plan, ground, [model]) if task.fold.name == "1")
+    cut_windows(plan, ground, ground.folds[0])
+    return task_of(plan, ground.folds[0], model, model)
 
 
 def test_no_label_of_a_left_out_parcel_is_in_a_window_or_chosen(laid: Plan) -> None:
