@@ -113,7 +113,16 @@ def _keep(plan: Plan, task: Task, table: dict[str, Any]) -> None:
 def scores_of(table: dict[str, Any], model: str) -> dict[str, Any]:
     """Numbers never without what they were counted on."""
     (row,) = [row for row in table["models"] if row["name"] == model]
-    names = ("parcels", "pixels", "mean_iou", "pixel_accuracy", "mean_class_accuracy", "by_parcel", "classes")
+    names = (
+        "parcels",
+        "pixels",
+        "mean_iou",
+        "scored_iou",
+        "pixel_accuracy",
+        "mean_class_accuracy",
+        "by_parcel",
+        "classes",
+    )
     return {"folds": table["folds"], "never_left_out": table["never_left_out"], **{name: row[name] for name in names}}
 
 

@@ -187,6 +187,8 @@ def test_each_scored_parcel_is_counted_once(undisturbed: tuple[Plan, dict, str])
         truth = np.bincount(crop[scored & (np.arange(128)[:, None] > 25)], minlength=11)
         assert np.sum(row["confusion"], axis=1).tolist() == truth.tolist()
         assert f"on {SCORED} parcels, {row['pixels']} pixels" in said
+        ious = [row["classes"][plan.taxonomy.names[crop]]["iou"] for crop in (0, 1, 2, 10)]
+        assert row["scored_iou"]["value"] == pytest.approx(np.mean(ious))
     forest = next(row for row in table["models"] if row["name"] == "forest-spectral")
     assert forest["pixel_accuracy"]["value"] > 0.95 and forest["parcels_right"] == SCORED
 
