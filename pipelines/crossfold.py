@@ -46,7 +46,7 @@ def crossfold(plan: Plan, progress: Progress) -> dict[str, Any]:
     records = {model: [_read(plan, task) for task in tasks if task.model == model] for model in models}
     table = write_table(plan, ground, records)
     for row in table["models"]:
-        progress.say(f"crossfold: {line_of(row)}")
+        progress.say(f"crossfold: {line_of(row, table['classes'])}")
     _keep(plan, last, table)
     progress.say(f"crossfold: {plan.root.path(last.recipe.folder)} is trained on all {len(ground.parcel_P)} parcels")
     return {"table": plan.root.path(TABLE), "checkpoint": last.recipe.card.name, "models": table["models"]}

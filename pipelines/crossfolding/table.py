@@ -139,7 +139,7 @@ def not_learned(plan: Plan, ground: Ground, records: Records) -> list[list[str]]
     return [[fold, plan.taxonomy.names[crop]] for fold, crop in lost]
 
 
-def line_of(row: Mapping[str, Any]) -> str:
+def line_of(row: Mapping[str, Any], classes: Mapping[str, Mapping[str, int]]) -> str:
     """One line that can be quoted alone."""
     shown = [
         ("mIoU", "mean_iou"),
@@ -148,9 +148,17 @@ def line_of(row: Mapping[str, Any]) -> str:
         ("mean class accuracy", "mean_class_accuracy"),
     ]
     scores = ", ".join(f"{title} {_said(row[key])}" for title, key in shown)
+    each = ", ".join(
+        f"{name} {row['classes'][name]['iou']:.3f} of {there['scored']}"
+        for name, there in classes.items()
+        if there["scored"] and row["classes"][name]["iou"] is not None
+    )
     size = f"{row['parcels']} parcels, {row['pixels']} pixels"
     made_of = f"{row['parameters']:,} parameters" if row["parameters"] else f"{row['numbers']:,} numbers in its trees"
-    return f"{row['name']} ({made_of}): {scores}; {row['parcels_right']} parcels right; on {size}"
+    return (
+        f"{row['name']} ({made_of}): {scores}; IoU by class and parcels {each}; "
+        f"{row['parcels_right']} parcels right; on {size}"
+    )
 
 
 def render_page(plan: Plan, content: Mapping[str, Any]) -> bytes:

@@ -100,15 +100,14 @@ def _choose(plan: Plan, ground: Ground, labels_YX: Labels) -> tuple[list[Candida
     parcels = len(ground.parcel_P)
     count, watched = -(-asked.windows // parcels) * parcels, min(parcels, MOST_WATCHED)
     windows = windows_around(labels_YX, ground.parcel_YX, asked.window, count + watched, asked.seed)
-    chosen = [_candidate(plan, window, number, labels_YX) for number, window in enumerate(windows)]
+    seen_TYX, classes = Store(plan.root, cube.NAME).array("observations"), len(plan.taxonomy.names)
+    whole = np.ones((asked.window, asked.window), bool)
+    chosen = []
+    for number, window in enumerate(windows):
+        block = number, 0  # windows overlap, so each counts as a block of its own
+        seen = np.asarray(seen_TYX[(slice(None), *window.slices)])
+        chosen.append(measure_patch(window, block, labels_YX[window.slices], seen, whole, classes))
     return chosen, {one.block: TRAIN if place < count else VALIDATION for place, one in enumerate(chosen)}
-
-
-def _candidate(plan: Plan, window: Window, number: int, labels_YX: Labels) -> Candidate:
-    """Windows overlap, so each counts as a block of its own."""
-    observations = Store(plan.root, cube.NAME).read("observations", (slice(None), *window.slices))
-    inside, classes = np.ones((window.height, window.width), bool), len(plan.taxonomy.names)
-    return measure_patch(window, (number, 0), labels_YX[window.slices], observations, inside, classes)
 
 
 def _copy_shard(plan: Plan, store: Store, members: Sequence[Patch], labels_YX: Labels) -> None:
