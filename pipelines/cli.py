@@ -107,6 +107,12 @@ def compare(project: ProjectFile, address: Address = None, as_json: Json = False
 
 
 @app.command()
+def crossfold(project: ProjectFile, address: Address = None, as_json: Json = False) -> None:
+    """For a small place: score several models on parcels that they did not learn from, then train on all."""
+    _verb("crossfold", project, as_json, address)
+
+
+@app.command()
 def selftrain(project: ProjectFile, address: Address = None, as_json: Json = False) -> None:
     """Train for a region without declarations, on what networks of other regions surely see there."""
     _verb("selftrain", project, as_json, address)

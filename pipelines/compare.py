@@ -32,7 +32,7 @@ BEST = "-best"
 
 def compare(plan: Plan, progress: Progress) -> dict[str, Any]:
     """Train what is not trained yet, score what is not scored yet, and write the table."""
-    check_models(plan)
+    check_models(plan, "compare", plan.project.compare.models)
     check_whole(plan, cube.NAME, crops.LABELS)
     patches = held_out_patches(plan)
     if not patches:
@@ -60,12 +60,12 @@ def compare(plan: Plan, progress: Progress) -> dict[str, Any]:
     return {"table": plan.root.path(TABLE), "models": table["models"]}
 
 
-def check_models(plan: Plan) -> None:
-    for name in plan.project.compare.models:
+def check_models(plan: Plan, table: str, models: Iterable[str]) -> None:
+    for name in models:
         if name.removesuffix(BEST) not in SETTINGS:
             meant = nearest(name, SETTINGS)
             remedy = f"Did you mean '{meant}'?" if meant else f"Write some of: {', '.join(SETTINGS)}."
-            raise BadInput(f"{plan.project.path}, compare.models: '{name}'", "there is no such architecture.", remedy)
+            raise BadInput(f"{plan.project.path}, {table}.models: '{name}'", "there is no such architecture.", remedy)
 
 
 def plan_of(plan: Plan, name: str) -> Plan:

@@ -1,5 +1,6 @@
 """map: cube and checkpoint to the crop map, one tile at a time, by actors pinned to GPUs or CPU cores."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,7 +25,7 @@ from pipelines.stored import ITEM, check_whole, identity_of, units_of
 
 def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     """Map the tiles that are not mapped yet."""
-    state, card = read_checkpoint(plan.root, plan.project.checkpoint)
+    state, card = read_checkpoint(plan.checkpoint_root, plan.project.checkpoint)
     check_cube(plan, card)
     check_classes(plan, card)
     load_predictor(state, card)  # what does not fit together is told here, before a store is begun
@@ -48,9 +49,9 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
                 gpus = gpus_per_worker(ray, plan)
                 actors = workers_that_fit(ray, plan.workers, gpus, autoscales=bool(plan.project.compute.address))
                 slots = Slots(actors, gpus=gpus, lease=_lease(len(todo), actors), threads=TILES_IN_HAND)
-                start = partial(
-                    start_mapping, mapping_of(plan, plan.project.checkpoint, identity(described)), on_gpu=gpus > 0
-                )
+                job = mapping_of(plan, plan.project.checkpoint)
+                job = replace(job, plan=identity(described), learned=plan.checkpoint_root)
+                start = partial(start_mapping, job, on_gpu=gpus > 0)
                 for tile, outcome in each_on_actors(ray, start, todo, slots):
                     outcomes.add(str(tile), outcome)
                     bar.advance()
@@ -60,10 +61,9 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     return {"map": plan.root.path(crops.MAP), "tiles": len(plan.tiles), "weights_sha256": card.weights_sha256}
 
 
-def mapping_of(plan: Plan, checkpoint: str, of: str = "") -> Mapping:
-    """`of` is what the map's store was planned from, in one word."""
+def mapping_of(plan: Plan, checkpoint: str) -> Mapping:
     halo = plan.project.map.halo
-    return Mapping(plan.root, plan.grid, plan.region, checkpoint, halo if isinstance(halo, int) else None, of)
+    return Mapping(plan.root, plan.grid, plan.region, checkpoint, halo if isinstance(halo, int) else None)
 
 
 def check_cube(plan: Plan, card: Card) -> None:

@@ -43,6 +43,8 @@ class Mapping:
     """Pixels; None for what the network asks for."""
     plan: str = ""
     """What the map's store was planned from, in one word."""
+    learned: Root | None = None
+    """Where the checkpoint lies, if not in the root."""
 
 
 def start_mapping(job: Mapping, on_gpu: bool = False) -> "Mapper":
@@ -54,7 +56,7 @@ def start_mapping(job: Mapping, on_gpu: bool = False) -> "Mapper":
         raise RuntimeError("Ray gave this worker a GPU and PyTorch sees none: install PyTorch's CUDA build there")
     if not on_gpu:
         torch.set_num_threads(1)  # one thread an actor, one actor a core: faster and far steadier than sharing cores
-    state, card = read_checkpoint(job.root, job.checkpoint)
+    state, card = read_checkpoint(job.learned or job.root, job.checkpoint)
     return Mapper(job, load_predictor(state, card, "cuda" if on_gpu else "cpu"), Lock())
 
 

@@ -78,6 +78,11 @@ class Plan:
         return Root(self.ground or self.project.root)
 
     @property
+    def checkpoint_root(self) -> Root:
+        """Where the checkpoint to map with lies."""
+        return Root(self.project.checkpoint_root)
+
+    @property
     def is_stage(self) -> bool:
         """Whether this is a stage of self-training: its labels have weights, and all its patches are to be learned."""
         return bool(self.ground)

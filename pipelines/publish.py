@@ -63,6 +63,8 @@ def publish(plan: Plan, progress: Progress) -> dict[str, Any]:
         hectares = hectares_of(plan, seen, taxonomy)
         plan.root.write(REPORT, render_report(plan, taxonomy, evidence, hectares, drawn))
         bar.advance()
+        if plan.checkpoint_root != plan.root:
+            plan.root.write(_card_here(plan), plan.checkpoint_root.read(_card(plan)))
         item = make_item(plan, taxonomy, evidence, hectares, pixels).to_dict(include_self_link=False)
         version = freeze_version(plan, item, pixels)
         plan.root.write(ITEM, encoded(item))
@@ -80,7 +82,7 @@ def gather_evidence(plan: Plan) -> Evidence:
     """What earlier verbs wrote down, read back."""
     return Evidence(
         scores=read_scores(plan),
-        card=_read(plan, _card(plan), "train"),
+        card=_read(plan, _card(plan), "train", plan.checkpoint_root),
         scenes=_scenes(plan),
         unreadable=_unreadable(plan),
         cube=_identity(plan, CUBE),
@@ -190,7 +192,7 @@ def _assets(plan: Plan, taxonomy: Taxonomy, pixels: str) -> dict[str, pystac.Ass
             f"./{REPORT}", "How good the map is, and how it was made", None, "text/html", ["metadata"]
         ),
         "scores": pystac.Asset(f"./{SCORES}", "Scores on held-out blocks", None, JSON, ["metadata"]),
-        "card": pystac.Asset(f"./{_card(plan)}", "The network that mapped", None, JSON, ["metadata"]),
+        "card": pystac.Asset(f"./{_card_here(plan)}", "The network that mapped", None, JSON, ["metadata"]),
         "scenes": pystac.Asset(f"./{SCENES}", "The scenes that were used or left out", None, JSON, ["metadata"]),
         **_files(plan, pixels, {"crop": crop, "confidence": confidence}),
     }
@@ -206,6 +208,11 @@ def _files(plan: Plan, pixels: str, bands: dict[str, dict[str, Any]]) -> dict[st
 
 def _card(plan: Plan) -> str:
     return f"checkpoints/{plan.project.checkpoint}/card.json"
+
+
+def _card_here(plan: Plan) -> str:
+    """Where the root has the card: a map leads to files of its own root, and a version is made of them."""
+    return _card(plan) if plan.checkpoint_root == plan.root else "report/card.json"
 
 
 def _band(name: str, plan: Plan) -> dict[str, Any]:
@@ -228,11 +235,12 @@ def _classes(taxonomy: Taxonomy) -> list[dict[str, Any]]:
     return [entry.to_dict() for entry in (*known, nothing)]
 
 
-def _read(plan: Plan, key: str, verb: str) -> dict[str, Any]:
-    if not plan.root.exists(key):
+def _read(plan: Plan, key: str, verb: str, root: Root | None = None) -> dict[str, Any]:
+    root = root or plan.root
+    if not root.exists(key):
         raise _not_yet(plan, key, "is not there.", verb)
     try:
-        found: dict[str, Any] = json.loads(plan.root.read(key))
+        found: dict[str, Any] = json.loads(root.read(key))
     except ValueError as error:
         raise _not_yet(plan, key, f"is not whole JSON ({error}).", verb) from error
     return found

@@ -32,10 +32,11 @@ LEARNING = ("train", "map", "validate", "publish")
 BESIDE: Mapping[str, tuple[str, str]] = {
     "audit": ("pipelines.audit", "audit"),
     "compare": ("pipelines.compare", "compare"),
+    "crossfold": ("pipelines.crossfold", "crossfold"),
     "selftrain": ("pipelines.selftrain", "selftrain"),
 }
-"""Verbs that `run` has no need of: label audits what it rasterises, one model is enough for a map, and selftrain is for
-regions without labels."""
+"""Verbs that `run` has no need of: label audits what it rasterises, one model is enough for a map, crossfold is for
+places too small for patches, and selftrain for regions without labels."""
 
 ABOUT: Mapping[str, tuple[str, str]] = {
     "plan": ("pipelines.show_plan", "show_plan"),

@@ -46,7 +46,7 @@ def train_recipes(plan: Plan, recipes: Sequence[Recipe], progress: Progress) -> 
 
 
 def _fit(plan: Plan, recipes: Sequence[Recipe], progress: Progress) -> None:
-    todo = [recipe for recipe in recipes if not _is_done(recipe)]
+    todo = [recipe for recipe in recipes if not is_done(recipe)]
     patches, left = (sum(fit_patches(recipe) for recipe in some) for some in (recipes, todo))
     with progress.stage("fit", patches, "patches", patches - left) as bar:
         for recipe in todo:
@@ -54,7 +54,7 @@ def _fit(plan: Plan, recipes: Sequence[Recipe], progress: Progress) -> None:
 
 
 def _train(plan: Plan, recipes: Sequence[Recipe], progress: Progress) -> None:
-    todo = [recipe for recipe in recipes if not _is_done(recipe)]
+    todo = [recipe for recipe in recipes if not is_done(recipe)]
     steps, left = (sum(recipe.steps for recipe in some) for some in (recipes, todo))
     with progress.stage("train", steps, "steps", steps - left) as bar:
         if todo:
@@ -74,7 +74,7 @@ def _watched(plan: Plan) -> str:
     return "validation blocks" if stop_on == VALIDATION else f"patches of {stop_on}"
 
 
-def _is_done(recipe: Recipe) -> bool:
+def is_done(recipe: Recipe) -> bool:
     """Whether it is trained; a checkpoint of that name that was trained differently is not overwritten."""
     card = card_in(recipe.root, recipe.card.name)
     if card is None:

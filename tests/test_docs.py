@@ -15,7 +15,7 @@ README = (HOUSE / "README.md").read_text()
 COMMANDS = re.findall(r"^\.venv/bin/furrow ([^#\n]+)", README, flags=re.MULTILINE)
 VERBS = (
     *("demo", "init", "plan", "ingest", "label", "audit", "patch", "train", "map", "validate", "publish", "run"),
-    *("selftrain", "export", "versions", "status", "verify", "submit", "parcels", "references", "compare"),
+    *("selftrain", "export", "versions", "status", "verify", "submit", "parcels", "references", "compare", "crossfold"),
 )
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def map_here(plan: Plan) -> None:
     """What `map` does, without a cluster."""
     described, store = describe_map(plan, read_checkpoint(plan.root, "season")[1]), Store(plan.root, MAP)
     store.begin(map_layouts(plan.grid, plan.taxonomy), spatial_coordinates(plan.grid), described)
-    work = start_mapping(mapping_of(plan, "season", identity(described)))
+    work = start_mapping(replace(mapping_of(plan, "season"), plan=identity(described)))
     todo = store.to_do(units_of(plan, MAP))
     for tile in plan.tiles:
         if str(tile) in todo:

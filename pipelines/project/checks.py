@@ -31,6 +31,12 @@ def plain_name(text: str) -> str:
     return text
 
 
+def checkpoint_place(text: str) -> str:
+    """The name of a checkpoint of this root; or the root of another one, a blank and the name."""
+    root, _, name = text.rpartition(" ")
+    return f"{folder_or_bucket(root)} {plain_name(name)}" if root else plain_name(name)
+
+
 def country_code(text: str) -> str:
     if not re.fullmatch(r"[A-Z]{2}([A-Z0-9]{1,2})?(_[A-Z]{2,3})?", text):
         raise refuse("is not a country as EuroCrops names it.", "Write two capital letters such as 'AT', or 'BE_VLG'.")

@@ -93,8 +93,7 @@ class Project(Settings):
     @property
     def teachers(self) -> tuple[tuple[str, str], ...]:
         """Root and name of each checkpoint that labels the region."""
-        parts = (teacher.rpartition(" ") for teacher in self.selftrain.teachers)
-        return tuple((self._absolute(place) if place else self.root, name) for place, _, name in parts)
+        return tuple(map(self._placed, self.selftrain.teachers))
 
     @property
     def shares_table(self) -> Path | None:
@@ -117,7 +116,17 @@ class Project(Settings):
     @property
     def checkpoint(self) -> str:
         """The name of the checkpoint to map with."""
-        return self.map.checkpoint or self.model.name
+        return self._placed(self.map.checkpoint or self.model.name)[1]
+
+    @property
+    def checkpoint_root(self) -> str:
+        """Where it lies: in this root, or in another that is named with it."""
+        return self._placed(self.map.checkpoint or self.model.name)[0]
+
+    def _placed(self, checkpoint: str) -> tuple[str, str]:
+        """Root and name."""
+        place, _, name = checkpoint.rpartition(" ")
+        return (self._absolute(place) if place else self.root), name
 
     def _absolute(self, place: str) -> str:
         return place if is_address(place) else abspath(self.folder / expanduser(place))

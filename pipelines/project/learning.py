@@ -132,9 +132,36 @@ class Compare(Table):
     @check("models")
     @classmethod
     def _each_once(cls, models: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(models)) < len(models):
-            raise refuse("names a model twice.", "Write each once.")
-        return models
+        return _once(models)
+
+
+class Crossfold(Table):
+    models: tuple[Name, ...] = key(
+        "What `furrow crossfold` scores, named as in [compare]; the architecture of [model] is always among them.",
+        ["forest-context", "swift"], "", ("forest-spectral", "forest-context", "unet", "swift"),
+        strict=False, min_length=1)  # fmt: skip
+    folds: int = key("Parts that the parcels are dealt into; each is left out once.", 5, "folds", 5, ge=2, le=100)
+    margin: int = key(
+        "Labels this near to a parcel that is left out are not learned: pixels of 20 m reach over the border.",
+        2, "pixels", 2, ge=0, le=64)  # fmt: skip
+    window: int = key(
+        "The side of the windows that networks learn from, a multiple of 16.",
+        32, "pixels", 32, ge=32, le=128, multiple_of=16)  # fmt: skip
+    windows: int = key(
+        "Windows in an epoch, at least; they lie around the parcels in turn.", 64, "windows", 64, ge=16, le=4096
+    )
+    seed: Seed = key("Makes folds and windows repeatable.", 0, "", 0)
+
+    @check("models")
+    @classmethod
+    def _each_once(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+        return _once(models)
+
+
+def _once(models: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(models)) < len(models):
+        raise refuse("names a model twice.", "Write each once.")
+    return models
 
 
 class Loss(Table):

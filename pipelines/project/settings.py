@@ -10,9 +10,9 @@ import pipelines.project.checks as checks
 from pipelines.project.errors import refuse
 from pipelines.project.imagery import Imagery
 from pipelines.project.labels import Labels, Patches
-from pipelines.project.learning import SINGLE_DATE, VALIDATION, Augmentation, Compare, Loss, Model, Training
+from pipelines.project.learning import SINGLE_DATE, VALIDATION, Augmentation, Compare, Crossfold, Loss, Model, Training
 from pipelines.project.self_training import SelfTraining
-from pipelines.project.tables import Name, Table, Text, key
+from pipelines.project.tables import Table, Text, key
 
 MOST_DAYS = 400
 """The longest season: a year and a month to see a winter crop from sowing to harvest."""
@@ -70,8 +70,9 @@ class Map(Table):
     halo: Annotated[str | int, PlainValidator(checks.word_or_whole(("auto",), 0, 1024, step=16))] = key(
         "Ground around a tile that the network sees and does not write: `auto`, or a multiple of 16.",
         "auto", "pixels", "auto")  # fmt: skip
-    checkpoint: Name | None = key("The checkpoint to map with; without it, the one that `[model]` names.",
-                                  "season", "", None)  # fmt: skip
+    checkpoint: Annotated[Text, AfterValidator(checks.checkpoint_place)] | None = key(
+        "The checkpoint to map with; without it, the one that `[model]` names. One of another root is written as that "
+        "root, a blank and the name.", "../flanders-2018 season", "", None)  # fmt: skip
 
 
 class Store(Table):
@@ -106,6 +107,7 @@ class Settings(Table):
     loss: Loss = Loss()
     augmentation: Augmentation = Augmentation()
     compare: Compare = Compare()
+    crossfold: Crossfold = Crossfold()
     selftrain: SelfTraining = SelfTraining()
     map: Map = Map()
     store: Store
