@@ -156,17 +156,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """The map, or a part of it, as cloud-optimised GeoTIFFs: crop.tif and confidence.tif."""
-
-    def work(progress: Any) -> dict[str, Any]:
-        from pipelines.project import load_project
-
-        loaded = load_project(project)
-        from pipelines.export import export as write
-        from pipelines.plan import make_plan
-
-        return write(make_plan(loaded), progress, region, out and out.absolute())
-
-    go(work, as_json, again=_again(*sys.argv[1:]))
+    _verb("export", project, as_json, None, _again(*sys.argv[1:]), region=region, out=out and out.absolute())
 
 
 @app.command()
@@ -176,17 +166,7 @@ def versions(
     as_json: Json = False,
 ) -> None:
     """The published versions of the map, the current one last."""
-
-    def work(progress: Any) -> dict[str, Any]:
-        from pipelines.project import load_project
-
-        loaded = load_project(project)
-        from pipelines.plan import make_plan
-        from pipelines.versions import list_versions
-
-        return list_versions(make_plan(loaded), progress, on.date() if on else None)
-
-    go(work, as_json, again=_again(*sys.argv[1:]))
+    _verb("versions", project, as_json, None, _again(*sys.argv[1:]), on=on.date() if on else None)
 
 
 @app.command()

@@ -43,6 +43,8 @@ ABOUT: Mapping[str, tuple[str, str]] = {
     "run": ("pipelines.run", "run"),
     "status": ("pipelines.status", "status"),
     "verify": ("pipelines.verify", "verify"),
+    "export": ("pipelines.export", "export"),
+    "versions": ("pipelines.versions", "list_versions"),
 }
 """Commands about a run."""
 
