@@ -1,0 +1,74 @@
+"""A map on a real S3 server: whoever creates a record first has done the tile, and kills change no byte."""
+
+import io
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import s3fs
+from made_map import Disturbance, map_disturbed, write_cube
+from servers import s3
+
+from catalogs.crops import MAP
+from catalogs.root import Root
+from cluster.progress import LineProgress
+from pipelines.plan import make_plan
+from pipelines.project import load_project
+from pipelines.verify import verify
+
+pytestmark = pytest.mark.slow
+
+HOUSE = Path(__file__).parents[1]
+BUCKET = "furrow-map"
+KILLS = tuple(
+    Disturbance(point, tile)
+    for tile, point in enumerate(["computing", "before the record", "after the record"], start=3)
+)
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    with s3() as variables, pytest.MonkeyPatch.context() as environment:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            environment.delenv(name)
+        for name, value in variables.items():
+            environment.setenv(name, value)
+        environment.setenv("PYTHONPATH", os.pathsep.join([str(HOUSE / "tests"), str(HOUSE)]))
+        s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True).mkdir(BUCKET)
+        yield f"s3://{BUCKET}"
+
+
+def test_of_many_who_create_at_once_one_is_told_so(bucket: str) -> None:
+    root = Root(f"{bucket}/race")
+    for turn in range(10):
+        with ThreadPoolExecutor(6) as pool:
+            won = list(pool.map(lambda who, key=f"a/{turn}": root.create(key, bytes([who])), range(6)))
+        assert sum(won) == 1 and root.read(f"a/{turn}") == bytes([won.index(True)])
+
+
+def test_an_object_moves_once(bucket: str) -> None:
+    root = Root(f"{bucket}/moves")
+    root.write("here", b"1")
+    assert root.move("here", "there") and not root.move("here", "there")
+    assert root.read("there") == b"1" and not root.exists("here")
+
+
+def test_workers_killed_while_they_map_to_a_bucket(bucket: str, tmp_path: Path) -> None:
+    """The same bytes as on a disk, where nobody was killed."""
+    maps = {}
+    for place, kills in ((str(tmp_path / "root"), ()), (f"{bucket}/run", KILLS)):
+        folder = tmp_path / place.rsplit("/", 1)[-1] / "project"
+        folder.mkdir(parents=True)
+        path = write_cube(folder, place)
+        disturbing = map_disturbed(path, kills)
+        happened = [kill for kill in kills if disturbing.mark(kill).exists()]
+        print(f"{len(happened)} of {len(kills)} kills happened")
+        assert happened == [*kills]
+        plan = make_plan(load_project(path))
+        verify(plan, LineProgress(io.StringIO()))
+        assert not list(plan.root.keys(f"ledger/{MAP}/attempts"))
+        maps[place] = {key: plan.root.read(key) for key in plan.root.keys(MAP)}
+    local, remote = maps.values()
+    assert local.keys() == remote.keys() and [key for key in local if local[key] != remote[key]] == []
