@@ -42,7 +42,8 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     )
     missing = set(store.to_do(units_of(plan, crops.MAP)))
     todo = [tile for tile in plan.tiles if str(tile) in missing]
-    outcomes = Outcomes(store)
+    outcomes, best = Outcomes(store), settings_of(card).window
+    smallest = best
     with progress.stage("map", len(plan.tiles), "tiles", already=len(plan.tiles) - len(todo)) as bar:
         if todo:
             with ray_session(plan.project.compute.address, plan.slots) as ray:
@@ -55,9 +56,12 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
                 for tile, outcome in each_on_actors(ray, start, todo, slots):
                     outcomes.add(str(tile), outcome)
                     bar.advance()
+                    smallest = min(smallest, outcome.get("window", best)) if isinstance(outcome, dict) else smallest
     outcomes.check()
     check_whole(plan, crops.MAP)
     store.sweep()
+    if smallest < best:
+        progress.say(f"map: memory ran out at windows of {best} pixels; some tiles were seen in windows of {smallest}")
     return {"map": plan.root.path(crops.MAP), "tiles": len(plan.tiles), "weights_sha256": card.weights_sha256}
 
 

@@ -22,8 +22,12 @@ from catalogs.root import Root
 from catalogs.stores import Store
 from catalogs.taxonomy import IGNORE
 from models.exactness import be_exact
+from models.memory import give_back, is_out_of_memory
 from models.predictor import Predictor, load_predictor
 from pipelines.checkpoints import read_checkpoint
+
+SMALLEST = 64
+"""Pixels of the side of a window, below which halos are nearly all of the work."""
 
 ALONE = nullcontext()
 """In place of a lock, where there is one thread."""
@@ -57,7 +61,22 @@ def start_mapping(job: Mapping, on_gpu: bool = False) -> "Mapper":
     if not on_gpu:
         torch.set_num_threads(1)  # one thread an actor, one actor a core: faster and far steadier than sharing cores
     state, card = read_checkpoint(job.learned or job.root, job.checkpoint)
-    return Mapper(job, load_predictor(state, card, "cuda" if on_gpu else "cpu"), Lock())
+    predictor = load_predictor(state, card, "cuda" if on_gpu else "cpu")
+    return Mapper(job, predictor, Lock(), Windows(predictor.window))
+
+
+@dataclass
+class Windows:
+    """Pixels of the side of what a network sees at once, its halo not counted; fewer once memory has run out."""
+
+    side: int
+
+    def shrink(self, stride: int) -> bool:
+        smaller = self.side // 2 // stride * stride
+        if smaller < SMALLEST:
+            return False
+        self.side = smaller
+        return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +86,7 @@ class Mapper:
     job: Mapping
     predictor: Predictor
     computing: AbstractContextManager[Any]
+    windows: Windows
 
     def __call__(self, tile: Tile) -> dict[str, Any]:
         """The record of a tile, which it or somebody before it has committed."""
@@ -92,7 +112,7 @@ class Mapper:
 
     def _map(self, store: Store, attempt: Attempt, tile: Tile) -> dict[str, Any]:
         began, window, turn = time.monotonic(), self.job.grid.window(tile), Turn(self.computing)
-        pixels = predict_tile(self.job, self.predictor, tile, turn)
+        pixels = self._pixels(tile, turn)
         for array, layer in zip(store.arrays(*crops.MAP_ARRAYS), pixels, strict=True):
             attempt.write(array, window.slices, layer)
         counts = np.bincount(pixels[0].ravel(), minlength=256)
@@ -102,10 +122,24 @@ class Mapper:
             "valid": int(pixels[0].size - counts[IGNORE]),
             "weights_sha256": self.predictor.card.weights_sha256,
             "worker": f"{socket.gethostname()}/{os.getpid()}",
+            "window": self.windows.side,
             "computing": round(turn.seconds, 3),
             "seconds": round(time.monotonic() - began, 3),
         }
         return attempt.commit(record)
+
+    def _pixels(self, tile: Tile, turn: "Turn") -> tuple[Pixels, Pixels]:
+        """In smaller windows where memory runs out: of a seamless network the same answer, and slower."""
+        while True:
+            side = self.windows.side
+            try:
+                return predict_tile(self.job, self.predictor, tile, turn, side)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self.windows.side == side and not self.windows.shrink(self.predictor.stride):
+                    raise
+            give_back()  # here the error is gone, and with it what it held
 
 
 @dataclass
@@ -125,7 +159,11 @@ class Turn:
 
 
 def predict_tile(
-    job: Mapping, predictor: Predictor, tile: Tile, computing: AbstractContextManager[Any] = ALONE
+    job: Mapping,
+    predictor: Predictor,
+    tile: Tile,
+    computing: AbstractContextManager[Any] = ALONE,
+    side: int | None = None,
 ) -> tuple[Pixels, Pixels]:
     """Crop and confidence of a tile; ground outside the region is no data.
 
@@ -141,7 +179,7 @@ def predict_tile(
         return crop, confidence
     ground = read_cube(Store(job.root, cube.NAME), whole.grown(halo))
     with computing:
-        for core in cores_of(whole, predictor.window):
+        for core in cores_of(whole, side or predictor.window):
             y, x = core.y - whole.y, core.x - whole.x
             here = slice(y, y + core.height), slice(x, x + core.width)
             if not outside[here].all():

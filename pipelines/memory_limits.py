@@ -4,12 +4,10 @@ import torch
 
 from catalogs.errors import BadInput
 from models.architectures import build
+from models.memory import is_out_of_memory
 from pipelines.learner import Learner
 from pipelines.recipe import Recipe
 from pipelines.training_batches import Batch
-
-SIGNS = ("can't allocate memory", "out of memory", "not enough memory")
-"""Of an allocation that failed, in errors of PyTorch on a CPU."""
 
 
 def step_within_memory(learner: Learner, parts: list[Batch], step: int) -> torch.Tensor:
@@ -23,10 +21,6 @@ def step_within_memory(learner: Learner, parts: list[Batch], step: int) -> torch
     # Here the error is gone, and with it what the step held.
     learner.optimizer.zero_grad(set_to_none=True)
     raise _too_large(learner.recipe, learner.team.size, fitting(learner.recipe, parts[0], learner.team.device), said)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in str(error) for sign in SIGNS)
 
 
 def fitting(recipe: Recipe, part: Batch, device: torch.device) -> int:
