@@ -3,12 +3,18 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import product
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import zarr
+from numpy.typing import NDArray
 
 from catalogs.bands import BANDS, CENTRE_WAVELENGTH
 from catalogs.grid import Grid, Tile, Window
 from catalogs.periods import Period
+from catalogs.shard_reading import map_shard
 from catalogs.stores import Coordinate, Layout, Store, chunk_side, shard_key, spatial_coordinates
 
 NAME = "cube.zarr"
@@ -83,8 +89,38 @@ def read_cube(store: Store, window: Window) -> np.ndarray:
     pixels = np.zeros((array.shape[0], array.shape[1], window.height, window.width), np.uint16)
     y, x = inside.y - window.y, inside.x - window.x
     if inside.height and inside.width:
-        pixels[:, :, y : y + inside.height, x : x + inside.width] = array[(slice(None), slice(None), *inside.slices)]
+        here = pixels[:, :, y : y + inside.height, x : x + inside.width]
+        if store.root.is_local:
+            _copy_chunks(Path(store.root.path(store.name)), array, inside, here)
+        else:
+            here[...] = array[(slice(None), slice(None), *inside.slices)]
     return pixels
+
+
+def _copy_chunks(place: Path, array: zarr.Array[Any], window: Window, out: NDArray[np.uint16]) -> None:
+    """What zarr's own reader does, in half the time: chunks of local shards, decoded into one buffer."""
+    assert array.shards is not None
+    shard, side = array.shards[-1], array.chunks[-1]
+    across = shard // side
+    buffer = np.empty(array.chunks, np.uint16)
+    for period in range(array.shape[0]):
+        for i, j in product(_touched(window.y, window.height, shard), _touched(window.x, window.width, shard)):
+            path = place / shard_key("reflectance", period, 0, i, j)
+            if not path.exists():  # a tile that the region does not reach
+                continue
+            chunks = map_shard(path, across**2)
+            part = window.within(Window(i * shard, j * shard, shard, shard))
+            for ci, cj in product(_touched(part.y, part.height, side), _touched(part.x, part.width, side)):
+                chunks.read((ci % across) * across + cj % across, buffer)
+                chunk = Window(ci * side, cj * side, side, side)
+                both = part.within(chunk)
+                seen = buffer[(0, slice(None), *both.seen_from(chunk).slices)]
+                out[(period, slice(None), *both.seen_from(window).slices)] = seen
+
+
+def _touched(start: int, length: int, step: int) -> range:
+    """Which pieces of an axis a part of it touches."""
+    return range(start // step, -(-(start + length) // step))
 
 
 def _day(day: date) -> int:

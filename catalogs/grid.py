@@ -41,9 +41,18 @@ class Window:
         return Window(self.y - halo, self.x - halo, self.height + 2 * halo, self.width + 2 * halo)
 
     def clipped(self, shape: tuple[int, int]) -> "Window":
-        y0, x0 = max(self.y, 0), max(self.x, 0)
-        y1, x1 = min(self.y + self.height, shape[0]), min(self.x + self.width, shape[1])
+        return self.within(Window(0, 0, *shape))
+
+    def within(self, other: "Window") -> "Window":
+        """What both have; without height or width if there is nothing."""
+        y0, x0 = max(self.y, other.y), max(self.x, other.x)
+        y1 = min(self.y + self.height, other.y + other.height)
+        x1 = min(self.x + self.width, other.x + other.width)
         return Window(y0, x0, max(y1 - y0, 0), max(x1 - x0, 0))
+
+    def seen_from(self, other: "Window") -> "Window":
+        """The same pixels, counted from another window's corner."""
+        return Window(self.y - other.y, self.x - other.x, self.height, self.width)
 
 
 @dataclass(frozen=True)

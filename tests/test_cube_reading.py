@@ -1,0 +1,51 @@
+"""Windows of a cube on a disk: the pixels that zarr reads, wherever they begin, also beyond tiles and the grid."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from catalogs import cube
+from catalogs.cube import read_cube
+from catalogs.errors import BadInput
+from catalogs.grid import Grid, Window
+from catalogs.root import Root
+from catalogs.stores import Store, write_shard
+
+GRID = Grid.around((0, -7680, 5120, 0), "EPSG:3035", 10, 256)
+PERIODS = 2
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """3 x 2 tiles, of which one has no pixels."""
+    store, rng = Store(Root(str(tmp_path_factory.mktemp("cube"))), cube.NAME), np.random.default_rng(1)
+    layouts = cube.cube_layouts(GRID, PERIODS, "made up")
+    store.begin(layouts, {}, {"store": "cube"})
+    for tile in list(GRID.tiles())[:-1]:
+        y, x = GRID.window(tile).slices
+        for period in range(PERIODS):
+            picture = rng.integers(0, 9000, (10, 256, 256)).astype(np.uint16)
+            write_shard(store.array("reflectance"), (period, slice(None), y, x), picture)
+    return store
+
+
+@given(y=st.integers(-300, 800), x=st.integers(-300, 600), height=st.integers(1, 600), width=st.integers(1, 400))
+def test_any_window_is_what_zarr_reads(store: Store, y: int, x: int, height: int, width: int) -> None:
+    whole = np.zeros((PERIODS, 10, 300 + 768 + 700, 300 + 512 + 700), np.uint16)
+    whole[:, :, 300:1068, 300:812] = store.read("reflectance")
+    expected = whole[:, :, y + 300 : y + 300 + height, x + 300 : x + 300 + width]
+    assert np.array_equal(read_cube(store, Window(y, x, height, width)), expected)
+
+
+def test_a_cut_shard_is_named(store: Store, tmp_path: Path) -> None:
+    path = Path(store.root.path("cube.zarr/reflectance/c/0/0/0/0"))
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(BadInput, match="reflectance/c/0/0/0/0"):
+            read_cube(store, Window(0, 0, 64, 64))
+    finally:
+        path.write_bytes(whole)
