@@ -35,10 +35,12 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def remote(file: Path) -> Iterator[tuple[Proxy, str]]:
-    with serving(file_server(file.parent)) as behind:
+    """Under a name of its own: GDAL keeps what it read by address, and ports come again."""
+    folder = file.parent
+    with serving(file_server(folder.parent)) as behind:
         proxy = Proxy(behind)
         with serving(proxy) as address:
-            yield proxy, f"{address}/blue.tif"
+            yield proxy, f"{address}/{folder.name}/blue.tif"
 
 
 def read(href: str) -> np.ndarray:
