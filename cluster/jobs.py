@@ -1,22 +1,19 @@
 """A command as a job of a Ray cluster: handed over, followed by its logs, and told how it ended."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from shlex import join
 from typing import Any
 
-from cluster.session import ClusterUnreachable
-
-SOURCES = Path(__file__).parents[1]
-LEFT_OUT = ["/.venv", "/.git", "/.services", "/tests", "/docs", "/benchmarks", "/furrow-demo*", "*.zarr"]
+from cluster.session import ClusterUnreachable, sources
 
 
 def hand_over(address: str, command: Sequence[str], about: Mapping[str, str]) -> str:
     """The number of the job. Our sources travel along, so that a cluster runs what this machine has."""
     client = _client(address)
-    runtime = {"working_dir": str(SOURCES), "excludes": LEFT_OUT, "env_vars": {"RAY_AUTH_MODE": _mode()}}
+    runtime = {**sources(), "env_vars": {"RAY_AUTH_MODE": _mode()}}
     return str(client.submit_job(entrypoint=join(command), runtime_env=runtime, metadata=dict(about)))
 
 
@@ -40,6 +37,7 @@ async def _tell(client: Any, job: str, say: Callable[[str], None]) -> None:
 
 def _client(address: str) -> Any:
     os.environ.setdefault("RAY_AUTH_MODE", "token")
+    logging.getLogger("ray").setLevel(logging.WARNING)  # it tells each file that it does not send
     from ray.job_submission import JobSubmissionClient
 
     try:

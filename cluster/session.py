@@ -16,6 +16,11 @@ from cluster.kept import opened
 OBJECT_STORE_BYTES = 200 * 1024**2
 """Only small values travel through Ray, arrays go through stores: a small object store is enough."""
 
+IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""What Ray sets for a command that was submitted as a job."""
+
+LEFT_OUT = ["/.*", "/tests", "/docs", "/benchmarks", "/furrow-demo*", "*.zarr"]
+
 FAREWELL = 5
 """Seconds in which a cluster has to answer a goodbye; one that is gone would keep us for a minute and then kill us."""
 
@@ -89,15 +94,14 @@ def _private(workers: int) -> dict[str, Any]:
 
 
 def _joined(address: str) -> dict[str, Any]:
-    # Workers elsewhere import the same sources: the folder that holds the packages travels with the job.
-    sources = str(Path(__file__).parents[1])
-    excludes = ["/.venv", "/.git", "/tests", "/docs", "/furrow-demo*", "*.zarr"]
-    return {
-        "address": address,
-        "log_to_driver": False,
-        "logging_level": logging.ERROR,
-        "runtime_env": {"working_dir": sources, "excludes": excludes},
-    }
+    found: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": logging.ERROR}
+    # Workers elsewhere import the same sources, which travel along; those of a job that was submitted have done so.
+    return found if IN_A_JOB in os.environ else found | {"runtime_env": sources()}
+
+
+def sources() -> dict[str, Any]:
+    """The folder that holds our packages, as Ray ships it."""
+    return {"working_dir": str(Path(__file__).parents[1]), "excludes": LEFT_OUT}
 
 
 def _set_environment(private: bool) -> None:
