@@ -70,7 +70,7 @@ class UTAESettings(NetworkSettings):
     @property
     def finest(self) -> int:
         """Each period has its map."""
-        return max(self.widths[0] * self.periods // 3, self.widths[0])
+        return max(self.widths[0] * self.periods // 2, self.widths[0])
 
     @property
     def is_seamless(self) -> bool:
