@@ -12,6 +12,9 @@ Item = TypeVar("Item")
 LEASES_PER_ACTOR = 2
 """One at work and one waiting, so that an actor never idles while the driver answers."""
 
+FAREWELL = 30
+"""Seconds in which an actor that is dismissed has ended."""
+
 LIVES = 3
 """How often an item may lose its actor before it is given up, as one that kills every actor would be."""
 
@@ -127,9 +130,11 @@ class _Pool:
         return [item for part in parts if not part.lives for item in part.items]
 
     def dismiss(self) -> None:
-        """Actors that still work on what others have done; the rest goes by itself."""
+        """Actors that still work on what others have done; the rest goes by itself. Nothing of them is left at work."""
         for actor, _ in self.running.values():
             self.ray.kill(actor)
+        if self.running:
+            self.ray.wait([*self.running], num_returns=len(self.running), timeout=FAREWELL)
 
 
 def each_on_actors(

@@ -17,7 +17,8 @@ import torch
 
 from catalogs import cube
 from catalogs.bands import BANDS
-from catalogs.crops import MAP
+from catalogs.crops import MAP, map_layouts
+from catalogs.description import identity
 from catalogs.ledger import Ledger
 from catalogs.root import Root
 from catalogs.stores import Store, spatial_coordinates, write_shard
@@ -29,10 +30,12 @@ from models.normalisation import Normalisation
 from models.unet import UNet, UNetSettings
 from pipelines import map as verb
 from pipelines import mapping
-from pipelines.map import make_map
+from pipelines.checkpoints import read_checkpoint
+from pipelines.map import describe_map, make_map, mapping_of
 from pipelines.mapping import Mapper, start_mapping
 from pipelines.plan import Plan, make_plan
 from pipelines.project import load_project
+from pipelines.stored import units_of
 
 PROJECT = """
 [region]
@@ -116,6 +119,18 @@ def checkpoint(plan: Plan) -> dict[str, bytes]:
         training_identity="none",
     )
     return encode(network.state_dict(), card)
+
+
+def map_here(plan: Plan) -> None:
+    """What `map` does, without a cluster."""
+    described, store = describe_map(plan, read_checkpoint(plan.root, "season")[1]), Store(plan.root, MAP)
+    about = {"title": f"Crop map of {plan.project.region.name}", "Conventions": "CF-1.11"}
+    store.begin(map_layouts(plan.grid, plan.taxonomy), spatial_coordinates(plan.grid), described, about)
+    work = start_mapping(replace(mapping_of(plan, "season"), plan=identity(described)))
+    todo = store.to_do(units_of(plan, MAP))
+    for tile in plan.tiles:
+        if str(tile) in todo:
+            work(tile)
 
 
 def bytes_of(root: Root) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import s3fs
-from made_map import Disturbance, map_disturbed, write_cube
+from made_map import Disturbance, bytes_of, map_disturbed, map_here, write_cube
 from servers import s3
 
 from catalogs.crops import MAP
@@ -57,18 +57,19 @@ def test_an_object_moves_once(bucket: str) -> None:
 
 def test_workers_killed_while_they_map_to_a_bucket(bucket: str, tmp_path: Path) -> None:
     """The same bytes as on a disk, where nobody was killed."""
-    maps = {}
-    for place, kills in ((str(tmp_path / "root"), ()), (f"{bucket}/run", KILLS)):
-        folder = tmp_path / place.rsplit("/", 1)[-1] / "project"
-        folder.mkdir(parents=True)
-        path = write_cube(folder, place)
-        disturbing = map_disturbed(path, kills)
-        happened = [kill for kill in kills if disturbing.mark(kill).exists()]
-        print(f"{len(happened)} of {len(kills)} kills happened")
-        assert happened == [*kills]
-        plan = make_plan(load_project(path))
-        verify(plan, LineProgress(io.StringIO()))
-        assert not list(plan.root.keys(f"ledger/{MAP}/attempts"))
-        maps[place] = {key: plan.root.read(key) for key in plan.root.keys(MAP)}
-    local, remote = maps.values()
-    assert local.keys() == remote.keys() and [key for key in local if local[key] != remote[key]] == []
+    local, remote = (laid_out(tmp_path / name, root) for name, root in (("disk", ""), ("bucket", f"{bucket}/run")))
+    map_here(make_plan(load_project(local)))
+    disturbing = map_disturbed(remote, KILLS)
+    happened = [kill for kill in KILLS if disturbing.mark(kill).exists()]
+    print(f"{len(happened)} of {len(KILLS)} kills happened")
+    assert happened == [*KILLS]
+    plan = make_plan(load_project(remote))
+    verify(plan, LineProgress(io.StringIO()))
+    assert not list(plan.root.keys(f"ledger/{MAP}/attempts"))
+    expected, found = bytes_of(make_plan(load_project(local)).root), bytes_of(plan.root)
+    assert expected.keys() == found.keys() and [key for key in found if found[key] != expected[key]] == []
+
+
+def laid_out(folder: Path, root: str) -> Path:
+    folder.mkdir()
+    return write_cube(folder, root or str(folder / "root"))

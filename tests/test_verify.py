@@ -6,38 +6,22 @@ import re
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from made_map import bytes_of, write_cube
+from made_map import bytes_of, map_here, write_cube
 
-from catalogs.crops import MAP, MAP_ARRAYS, map_layouts
-from catalogs.description import identity
-from catalogs.stores import Store, plane_objects, spatial_coordinates, write_shard
+from catalogs.crops import MAP, MAP_ARRAYS
+from catalogs.stores import Store, plane_objects, write_shard
 from cluster.items import each_here
 from cluster.progress import LineProgress
 from pipelines.checkpoints import read_checkpoint
-from pipelines.map import describe_map, mapping_of
-from pipelines.mapping import start_mapping
 from pipelines.outcomes import Unfinished
 from pipelines.plan import Plan, make_plan
 from pipelines.project import load_project
 from pipelines.status import status
-from pipelines.stored import units_of
 from pipelines.verify import verify
-
-
-def map_here(plan: Plan) -> None:
-    """What `map` does, without a cluster."""
-    described, store = describe_map(plan, read_checkpoint(plan.root, "season")[1]), Store(plan.root, MAP)
-    store.begin(map_layouts(plan.grid, plan.taxonomy), spatial_coordinates(plan.grid), described)
-    work = start_mapping(replace(mapping_of(plan, "season"), plan=identity(described)))
-    todo = store.to_do(units_of(plan, MAP))
-    for tile in plan.tiles:
-        if str(tile) in todo:
-            work(tile)
 
 
 @pytest.fixture(scope="module")
