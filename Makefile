@@ -19,9 +19,10 @@ demo: install
 test: install
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m 'not slow'
 
-# The longest: whole runs, clusters that lose workers, trainings that are killed.
+# The longest: whole runs, clusters that lose workers, trainings that are killed. All of them, or those of some files:
+# make test-slow TESTS=tests/test_run.py
 test-slow: install
-	$(BIN)/pytest $(SIDE_BY_SIDE) -m slow
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m slow $(TESTS)
 
 lint: install
 	$(BIN)/ruff check .
