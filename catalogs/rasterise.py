@@ -114,14 +114,8 @@ def _near_each(blocks: list[Window], parcels: Parcels, grid: Grid) -> Iterator[t
 
 def _shared(block: Window, window: Window) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """Where the pixels that both have lie in the window, and where in the block."""
-    y0, x0 = max(block.y, window.y), max(block.x, window.x)
-    y1 = min(block.y + block.height, window.y + window.height)
-    x1 = min(block.x + block.width, window.x + window.width)
-    height, width = y1 - y0, x1 - x0
-    return (
-        Window(y0 - window.y, x0 - window.x, height, width).slices,
-        Window(y0 - block.y, x0 - block.x, height, width).slices,
-    )
+    both = block.within(window)
+    return both.seen_from(window).slices, both.seen_from(block).slices
 
 
 def _burn(parcels: Parcels, bounds: Bounds, outside: int, rule: Rule) -> Burnt:

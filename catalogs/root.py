@@ -47,10 +47,7 @@ class Root:
         return data
 
     def write(self, key: str, data: bytes) -> None:
-        if self.is_local:
-            replace_file(Path(self.path(key)), [data], durable=True)
-        else:
-            self._fs.pipe_file(self.path(key), data)
+        self.write_parts(key, [data])
 
     def write_parts(self, key: str, parts: Sequence[bytes | bytearray]) -> None:
         """The same, without joining them first where that can be spared."""
@@ -136,6 +133,23 @@ class Root:
 
 def replace_file(path: Path, parts: Iterable[bytes | bytearray], durable: bool = False) -> None:
     """Write a file whole or not at all; `durable` waits until the disk has it."""
+    with _written_beside(path, parts, durable) as temporary:
+        os.replace(temporary, path)
+
+
+def create_file(path: Path, data: bytes) -> bool:
+    """Write a file whole where there is none; False where there is one."""
+    with _written_beside(path, [data], durable=True) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+    return True
+
+
+@contextmanager
+def _written_beside(path: Path, parts: Iterable[bytes | bytearray], durable: bool) -> Iterator[Path]:
+    """A whole file under a name that nobody else has, to be given its own; what is left of it goes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{uuid4().hex}.partial")
     try:
@@ -144,21 +158,6 @@ def replace_file(path: Path, parts: Iterable[bytes | bytearray], durable: bool =
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def create_file(path: Path, data: bytes) -> bool:
-    """Write a file whole where there is none; False where there is one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{uuid4().hex}.partial")
-    try:
-        replace_file(temporary, [data], durable=True)
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
-    return True

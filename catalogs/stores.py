@@ -122,7 +122,9 @@ class Store:
 
         A commit record whose objects have been deleted counts for nothing.
         """
-        done = self.ledger.done()
+        return self._missing(units, self.ledger.done())
+
+    def _missing(self, units: Iterable[tuple[str, Iterable[str]]], done: set[str]) -> list[str]:
         present = set(self.root.keys(self.name))
         return [
             unit
@@ -139,8 +141,8 @@ class Store:
 
         A record without its objects is taken back, so that the unit can be committed again.
         """
-        missing, done = self.missing(units), self.ledger.done()
-        return [unit for unit in missing if unit not in done or self.finished(unit) is None]
+        done = self.ledger.done()
+        return [unit for unit in self._missing(units, done) if unit not in done or self.finished(unit) is None]
 
     def finished(self, unit: str) -> dict[str, Any] | None:
         """The record of a unit whose objects are in the store, moved there now if need be; None if it is to do."""

@@ -13,7 +13,7 @@ from cluster.session import ClusterUnreachable, sources
 def hand_over(address: str, command: Sequence[str], about: Mapping[str, str]) -> str:
     """The number of the job. Our sources travel along, so that a cluster runs what this machine has."""
     client = _client(address)
-    runtime = {**sources(), "env_vars": {"RAY_AUTH_MODE": _mode()}}
+    runtime = {**sources(), "env_vars": {"RAY_AUTH_MODE": os.environ["RAY_AUTH_MODE"]}}
     return str(client.submit_job(entrypoint=join(command), runtime_env=runtime, metadata=dict(about)))
 
 
@@ -47,7 +47,3 @@ def _client(address: str) -> Any:
             f"no Ray dashboard takes jobs at {address!r} ({str(error)[:200]}). Check that it runs, that this machine "
             "may reach it, and that RAY_AUTH_MODE and the token are the cluster's."
         ) from error
-
-
-def _mode() -> str:
-    return os.environ.get("RAY_AUTH_MODE", "token")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import Misfit
+from models.reach import rounded_up
 
 # Axis legend: B patch, T period, C band, K class, Y row, X column.
 
@@ -52,9 +53,15 @@ class NetworkSettings:
         """Windows must start and end on multiples of this many pixels from the grid's origin."""
 
     @property
-    @abstractmethod
+    def receptive_radius(self) -> int:
+        """How far, in pixels, the farthest input pixel lies that a pixel of the answer can feel; 0 if all lie within
+        its own square of the stride."""
+        return 0
+
+    @property
     def halo(self) -> int:
-        """The context to read around a window, in pixels: a multiple of the stride."""
+        """The context to read around a window, in pixels: a multiple of the stride, so that windows stay aligned."""
+        return rounded_up(self.receptive_radius, self.stride)
 
     @property
     def window(self) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from models.errors import Misfit
 from models.moments import Moments
 from models.network import Network, NetworkSettings
-from models.reach import Span, before_convolution, before_doubling, before_halving, radius_of, rounded_up, union
+from models.reach import Span, before_convolution, before_doubling, before_halving, radius_of, union
 from models.steady import Convolution, Layer
 
 PIXELS_AT_ONCE = 8192  # four megabytes of twelve periods
@@ -45,10 +45,6 @@ class SwiftSettings(NetworkSettings):
     @property
     def receptive_radius(self) -> int:
         return radius_of(self._seen_by, self.stride)
-
-    @property
-    def halo(self) -> int:
-        return rounded_up(self.receptive_radius, self.stride)
 
     def _seen_by(self, span: Span) -> Span:
         levels, paths = len(self.widths) - 1, []

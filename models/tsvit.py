@@ -44,10 +44,6 @@ class TSViTSettings(NetworkSettings):
     def stride(self) -> int:
         return self.crop
 
-    @property
-    def halo(self) -> int:
-        return 0
-
 
 def _check(settings: TSViTSettings) -> None:
     if settings.time_code not in TIME_CODES:

@@ -42,13 +42,7 @@ class UNetSettings(NetworkSettings):
 
     @property
     def receptive_radius(self) -> int:
-        """How far, in pixels, the farthest input pixel lies that an output pixel can feel through the convolutions."""
         return max(_reach(pixel, len(self.widths) - 1) for pixel in range(self.stride))
-
-    @property
-    def halo(self) -> int:
-        """The receptive radius, rounded up to keep windows aligned."""
-        return -(-self.receptive_radius // self.stride) * self.stride
 
     @property
     def finest(self) -> int:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from models.errors import Misfit
 from models.network import Network, NetworkSettings
-from models.reach import Span, before_convolution, before_doubling, before_magnifying, radius_of, rounded_up, union
+from models.reach import Span, before_convolution, before_doubling, before_magnifying, radius_of, union
 from models.steady import magnified, total
 from models.temporal_attention import TemporalAttention, gather
 from models.utae_blocks import GROUPS, Halving, Joining, layers
@@ -62,10 +62,6 @@ class UTAESettings(NetworkSettings):
     @property
     def receptive_radius(self) -> int:
         return radius_of(lambda span: _before_decoder(before_convolution(span, 5), 0, len(self.widths)), self.stride)
-
-    @property
-    def halo(self) -> int:
-        return rounded_up(self.receptive_radius, self.stride)
 
     @property
     def finest(self) -> int:

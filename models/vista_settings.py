@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from models.errors import Misfit
 from models.network import NetworkSettings
-from models.reach import Span, before_convolution, before_halving, before_magnifying, radius_of, rounded_up, union
+from models.reach import Span, before_convolution, before_halving, before_magnifying, radius_of, union
 
 MIXINGS = ("attention", "convolution")
 STAGES = 3
@@ -47,10 +47,6 @@ class VistaSettings(NetworkSettings):
     @property
     def receptive_radius(self) -> int:
         return 0 if self.mixing == "attention" else radius_of(self._seen_by, STRIDE)
-
-    @property
-    def halo(self) -> int:
-        return rounded_up(self.receptive_radius, self.stride)
 
     @property
     def finest(self) -> int:

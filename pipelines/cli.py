@@ -143,9 +143,9 @@ def validate(project: ProjectFile, address: Address = None, as_json: Json = Fals
 
 
 @app.command()
-def publish(project: ProjectFile, as_json: Json = False) -> None:
+def publish(project: ProjectFile, address: Address = None, as_json: Json = False) -> None:
     """Write the report, the pictures and, last, the map's STAC item."""
-    _verb("publish", project, as_json)
+    _verb("publish", project, as_json, address)
 
 
 @app.command()

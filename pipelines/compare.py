@@ -9,15 +9,13 @@ from catalogs import crops, cube
 from catalogs.description import identity
 from catalogs.errors import BadInput
 from catalogs.patch_store import NAME as PATCHES
-from cluster.actors import Slots, each_on_actors
 from cluster.progress import Progress
-from cluster.session import ray_session
 from models.architectures import SETTINGS
 from pipelines.checkpoints import card_in
 from pipelines.compare_page import TABLE, write_comparison
-from pipelines.compare_scoring import Scoring, Share, shares_of, start_scoring
-from pipelines.devices import gpus_per_worker, workers_that_fit
+from pipelines.compare_scoring import Scoring, shares_of, start_scoring
 from pipelines.held_out import held_out_patches
+from pipelines.network_actors import on_actors
 from pipelines.outcomes import Unfinished
 from pipelines.plan import Plan
 from pipelines.project.errors import nearest
@@ -47,7 +45,7 @@ def compare(plan: Plan, progress: Progress) -> dict[str, Any]:
         "compare", len(plans) * len(patches), "tiles", (len(plans) - len(missing)) * len(patches)
     ) as bar:
         found: dict[str, list[Any]] = {checkpoint_of(name): [] for name in missing}
-        for share, outcome in _scored(plan, todo) if todo else ():
+        for share, outcome in on_actors(plan, partial(start_scoring, Scoring(plan)), todo, most=1):
             if isinstance(outcome, Exception):
                 raise Unfinished(f"{share.checkpoint} could not be scored on tile {share.tile}: {outcome}") from outcome
             found[share.checkpoint].append(outcome)
@@ -92,14 +90,6 @@ def subject_of(plan: Plan, checkpoint: str) -> Mapping[str, Any]:
         "patches": identity_of(plan.root, PATCHES, "patch"),
         "labels": identity_of(plan.root, crops.LABELS, "label"),
     }
-
-
-def _scored(plan: Plan, todo: list[Share]) -> Iterable[tuple[Share, Any]]:
-    with ray_session(plan.project.compute.address, plan.slots) as ray:
-        gpus = gpus_per_worker(ray, plan)
-        actors = workers_that_fit(ray, plan.workers, gpus, autoscales=bool(plan.project.compute.address))
-        start = partial(start_scoring, Scoring(plan), on_gpu=gpus > 0)
-        yield from each_on_actors(ray, start, todo, Slots(actors, gpus=gpus, lease=1))
 
 
 def _key(name: str) -> str:

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 
 from catalogs import crops
-from catalogs.grid import Tile, Window
+from catalogs.grid import Tile
 from catalogs.patch_store import Patch
 from catalogs.patches import block_of
 from catalogs.stores import Store
 from catalogs.taxonomy import IGNORE
-from models.exactness import be_exact
 from models.metrics import Confusion, confusion
 from models.predictor import Predictor, load_predictor
 from pipelines.checkpoints import read_checkpoint
 from pipelines.held_out import scored_pixels
 from pipelines.map import mapping_of
 from pipelines.mapping import predict_tile
+from pipelines.network_actors import device_of
 from pipelines.plan import Plan
 
 
@@ -45,12 +45,8 @@ def shares_of(checkpoint: str, patches: Mapping[Tile, Sequence[Patch]]) -> list[
 
 
 def start_scoring(job: Scoring, on_gpu: bool = False) -> Callable[[Share], dict[str, Any]]:
-    import torch
-
-    be_exact()
-    if not on_gpu:
-        torch.set_num_threads(1)  # speeds are those of one core, or of one GPU
-    return partial(score_share, job, lru_cache(maxsize=1)(partial(_predictor, job.plan, "cuda" if on_gpu else "cpu")))
+    """Its speeds are those of one core, or of one GPU."""
+    return partial(score_share, job, lru_cache(maxsize=1)(partial(_predictor, job.plan, device_of(on_gpu))))
 
 
 def score_share(job: Scoring, predictor_of: Callable[[str], Predictor], share: Share) -> dict[str, Any]:
@@ -63,7 +59,7 @@ def score_share(job: Scoring, predictor_of: Callable[[str], Predictor], share: S
     truth = np.where(scored_pixels(plan, whole, share.patches), labels, np.uint8(IGNORE))
     counted: dict[str, Confusion] = {}
     for patch in share.patches:
-        here = Window(patch.y - whole.y, patch.x - whole.x, patch.size, patch.size).slices
+        here = patch.window.seen_from(whole).slices
         row, column = block_of(plan.grid, patch.y, patch.x, plan.project.patches.block)
         found = confusion(truth[here], mapped[here], len(plan.taxonomy.names))
         name = f"{row}/{column}"

@@ -122,14 +122,9 @@ def _parts(
     """Tile by tile, in places of the file."""
     store = Store(plan.root, MAP)
     for tile in tiles:
-        here = _common(plan.grid.window(tile), window)
+        here = plan.grid.window(tile).within(window)
         if here.height and here.width:
             pixels = store.read(name, here.slices)
             pixels[outside_region(shape, plan.grid, here)] = IGNORE
-            yield Window(here.y - window.y, here.x - window.x, here.height, here.width), pixels
+            yield here.seen_from(window), pixels
         bar.advance()
-
-
-def _common(a: Window, b: Window) -> Window:
-    inside = Window(a.y - b.y, a.x - b.x, a.height, a.width).clipped((b.height, b.width))
-    return Window(inside.y + b.y, inside.x + b.x, inside.height, inside.width)

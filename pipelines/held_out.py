@@ -30,7 +30,7 @@ def scored_pixels(plan: Plan, whole: Window, patches: Sequence[Patch]) -> NDArra
     scored = np.zeros((whole.height, whole.width), dtype=bool)
     settings = plan.project.patches
     for patch in patches:
-        here = Window(patch.y - whole.y, patch.x - whole.x, patch.size, patch.size).slices
+        here = patch.window.seen_from(whole).slices
         scored[here] = inner_mask(plan.grid, patch.window, settings.block, settings.margin)
     if patches and len(shared := foreign_parcels(read_shared_parcels(plan.root), TEST)):
         scored &= ~foreign_pixels(Store(plan.root, crops.LABELS).read("parcel", whole.slices), shared)

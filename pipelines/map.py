@@ -9,15 +9,13 @@ from catalogs.bands import BANDS
 from catalogs.description import identity
 from catalogs.errors import BadInput
 from catalogs.stores import Store, spatial_coordinates
-from cluster.actors import Slots, each_on_actors
 from cluster.progress import Progress
-from cluster.session import ray_session
 from models.architectures import settings_of
 from models.card import Card
 from models.predictor import check_fits, load_predictor
 from pipelines.checkpoints import read_checkpoint
-from pipelines.devices import gpus_per_worker, workers_that_fit
 from pipelines.mapping import Mapping, start_mapping
+from pipelines.network_actors import on_actors
 from pipelines.outcomes import Outcomes
 from pipelines.plan import TILES_IN_HAND, Plan
 from pipelines.stored import ITEM, check_whole, identity_of, units_of
@@ -42,25 +40,20 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     )
     missing = set(store.to_do(units_of(plan, crops.MAP)))
     todo = [tile for tile in plan.tiles if str(tile) in missing]
-    outcomes, best = Outcomes(store), settings_of(card).window
-    smallest = best
+    outcomes, windows = Outcomes(store), set[int]()
     with progress.stage("map", len(plan.tiles), "tiles", already=len(plan.tiles) - len(todo)) as bar:
-        if todo:
-            with ray_session(plan.project.compute.address, plan.slots) as ray:
-                gpus = gpus_per_worker(ray, plan)
-                actors = workers_that_fit(ray, plan.workers, gpus, autoscales=bool(plan.project.compute.address))
-                slots = Slots(actors, gpus=gpus, lease=_lease(len(todo), actors), threads=TILES_IN_HAND)
-                job = mapping_of(plan, plan.project.checkpoint)
-                job = replace(job, plan=identity(described), learned=plan.checkpoint_root)
-                start = partial(start_mapping, job, on_gpu=gpus > 0)
-                for tile, outcome in each_on_actors(ray, start, todo, slots):
-                    outcomes.add(str(tile), outcome)
-                    bar.advance()
-                    smallest = min(smallest, outcome.get("window", best)) if isinstance(outcome, dict) else smallest
+        job = mapping_of(plan, plan.project.checkpoint)
+        job = replace(job, plan=identity(described), learned=plan.checkpoint_root)
+        for tile, outcome in on_actors(plan, partial(start_mapping, job), todo, threads=TILES_IN_HAND):
+            outcomes.add(str(tile), outcome)
+            bar.advance()
+            if not isinstance(outcome, Exception):
+                windows.add(outcome["window"])
     outcomes.check()
     check_whole(plan, crops.MAP)
     store.sweep()
-    if smallest < best:
+    if windows and min(windows) < (best := settings_of(card).window):
+        smallest = min(windows)
         progress.say(f"map: memory ran out at windows of {best} pixels; some tiles were seen in windows of {smallest}")
     return {"map": plan.root.path(crops.MAP), "tiles": len(plan.tiles), "weights_sha256": card.weights_sha256}
 
@@ -94,8 +87,3 @@ def describe_map(plan: Plan, card: Card) -> dict[str, Any]:
         "halo": plan.project.map.halo,
         "classes": plan.taxonomy.identity,
     }
-
-
-def _lease(tiles: int, workers: int) -> int:
-    """Up to eight tiles at once, fewer where there are few, so that all actors end together."""
-    return max(1, min(8, tiles // (4 * workers)))

@@ -21,10 +21,10 @@ from catalogs.region_mask import outside_region
 from catalogs.root import Root
 from catalogs.stores import Store
 from catalogs.taxonomy import IGNORE
-from models.exactness import be_exact
 from models.memory import give_back, is_out_of_memory
 from models.predictor import Predictor, load_predictor
 from pipelines.checkpoints import read_checkpoint
+from pipelines.network_actors import device_of
 
 SMALLEST = 64
 """Pixels of the side of a window, below which halos are nearly all of the work."""
@@ -53,15 +53,8 @@ class Mapping:
 
 def start_mapping(job: Mapping, on_gpu: bool = False) -> "Mapper":
     """Load the network once."""
-    import torch
-
-    be_exact()
-    if on_gpu and not torch.cuda.is_available():
-        raise RuntimeError("Ray gave this worker a GPU and PyTorch sees none: install PyTorch's CUDA build there")
-    if not on_gpu:
-        torch.set_num_threads(1)  # one thread an actor, one actor a core: faster and far steadier than sharing cores
-    state, card = read_checkpoint(job.learned or job.root, job.checkpoint)
-    predictor = load_predictor(state, card, "cuda" if on_gpu else "cpu")
+    device = device_of(on_gpu)
+    predictor = load_predictor(*read_checkpoint(job.learned or job.root, job.checkpoint), device)
     return Mapper(job, predictor, Lock(), Windows(predictor.window))
 
 
@@ -180,10 +173,10 @@ def predict_tile(
     ground = read_cube(Store(job.root, cube.NAME), whole.grown(halo))
     with computing:
         for core in cores_of(whole, side or predictor.window):
-            y, x = core.y - whole.y, core.x - whole.x
-            here = slice(y, y + core.height), slice(x, x + core.width)
+            here = core.seen_from(whole).slices
             if not outside[here].all():
-                seen = predictor.predict(ground[:, :, y : y + core.height + 2 * halo, x : x + core.width + 2 * halo])
+                around = core.grown(halo).seen_from(whole.grown(halo))
+                seen = predictor.predict(ground[:, :, *around.slices])
                 inner = slice(halo, halo + core.height), slice(halo, halo + core.width)
                 crop[here], confidence[here] = (layer[inner] for layer in seen)
     crop[outside] = confidence[outside] = IGNORE

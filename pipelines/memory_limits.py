@@ -4,7 +4,7 @@ import torch
 
 from catalogs.errors import BadInput
 from models.architectures import build
-from models.memory import is_out_of_memory
+from models.memory import give_back, is_out_of_memory
 from pipelines.learner import Learner
 from pipelines.recipe import Recipe
 from pipelines.training_batches import Batch
@@ -33,8 +33,7 @@ def fitting(recipe: Recipe, part: Batch, device: torch.device) -> int:
 
 def _fits(recipe: Recipe, part: Batch, count: int, device: torch.device) -> bool:
     """Whether a pass to and fro through a network of the same kind succeeds."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+    give_back()
     try:
         network = build(recipe.card).to(device)
         answer = network(*(tensor[:count].to(device) for tensor in part.shown))

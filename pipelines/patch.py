@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from catalogs import crops, cube, patch_store
 from catalogs.cube import read_cube
@@ -72,11 +73,18 @@ def measuring_of(plan: Plan) -> Measuring:
 
 
 def copy_shard(job: Cutting, members: Sequence[Patch]) -> dict[str, Any]:
-    """Copy up to a shard of patches, write and commit; the sums for normalisation count training patches only."""
+    """Copy up to a shard of patches from the cube and the labels."""
     source, labels = Store(job.ground or job.root, cube.NAME), Store(job.root, crops.LABELS)
     pictures = np.stack([read_cube(source, member.window) for member in members])
     crop = np.stack([_labels(job, labels, member) for member in members])
     store = Store(job.root, patch_store.NAME)
+    return write_members(store, members, pictures, crop, {"pixels": _pixels(job, members, crop)})
+
+
+def write_members(
+    store: Store, members: Sequence[Patch], pictures: NDArray[np.uint16], crop: NDArray[np.uint8], more: dict[str, Any]
+) -> dict[str, Any]:
+    """Up to a shard of patches, and its record; the sums for normalisation count training patches only."""
     first = members[0].number
     rows = slice(first, first + len(members))
     reflectances, crops_of = store.arrays("reflectance", "crop")
@@ -86,7 +94,7 @@ def copy_shard(job: Cutting, members: Sequence[Patch]) -> dict[str, Any]:
     ]
     seen = moments(pictures[[member.split == TRAIN for member in members]])
     sums = {name: getattr(seen, name).tolist() for name in ("count", "total", "squares")}
-    record = {"patches": len(members), "digests": digests, "sums": sums, "pixels": _pixels(job, members, crop)}
+    record = {"patches": len(members), "digests": digests, "sums": sums, **more}
     store.ledger.commit(patch_store.shard_name(first // patch_store.SHARD), record)
     return record
 

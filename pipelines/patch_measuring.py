@@ -61,7 +61,7 @@ def measure_tile(job: Measuring, tile: Tile) -> Measured:
     inside = ~outside_region(job.region, job.grid, whole)
     parts = []
     for window in patch_windows(job.grid, tile, job.settings.size):
-        y, x = Window(window.y - whole.y, window.x - whole.x, window.height, window.width).slices
+        y, x = window.seen_from(whole).slices
         parts.append(_measure(job, window, crop[y, x], parcel[y, x], seen[:, y, x], inside[y, x]))
     return merged(parts)
 

@@ -12,13 +12,13 @@ from catalogs.grid import Window
 from catalogs.patch_store import SHARD, Patch, patch_layouts, patch_shards, patches_of, read_index, write_index
 from catalogs.patches import TRAIN, VALIDATION, Candidate, measure_patch
 from catalogs.root import Root
-from catalogs.stores import Store, write_shard
+from catalogs.stores import Store
 from catalogs.taxonomy import IGNORE
-from models.normalisation import moments
 from models.parcel_folds import learned
 from models.parcel_scores import NO_PARCEL
 from pipelines.compare import plan_of
 from pipelines.crossfolding.ground import Fold, Ground
+from pipelines.patch import write_members
 from pipelines.patch_selection import origin_of
 from pipelines.plan import Plan
 from pipelines.project.learning import VALIDATION as WATCHED
@@ -111,16 +111,7 @@ def _choose(plan: Plan, ground: Ground, labels_YX: Labels) -> tuple[list[Candida
 
 
 def _copy_shard(plan: Plan, store: Store, members: Sequence[Patch], labels_YX: Labels) -> None:
-    """As `patch` does; the sums for normalisation count training windows only."""
-    source, first = Store(plan.root, cube.NAME), members[0].number
+    source = Store(plan.root, cube.NAME)
     pictures = np.stack([read_cube(source, member.window) for member in members])
     crop = np.stack([labels_YX[member.window.slices] for member in members])
-    rows = slice(first, first + len(members))
-    reflectances, crops_of = store.arrays("reflectance", "crop")
-    digests = [
-        write_shard(reflectances, (rows, *[slice(None)] * 4), pictures),
-        write_shard(crops_of, (rows, *[slice(None)] * 2), crop),
-    ]
-    seen = moments(pictures[[member.split == TRAIN for member in members]])
-    sums = {name: getattr(seen, name).tolist() for name in ("count", "total", "squares")}
-    store.ledger.commit(patch_store.shard_name(first // SHARD), {"digests": digests, "sums": sums})
+    write_members(store, members, pictures, crop, {})

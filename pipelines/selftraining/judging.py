@@ -19,12 +19,11 @@ from catalogs.stores import Store
 from catalogs.taxonomy import IGNORE
 from cluster.progress import Progress
 from models.ensemble import Ensemble
-from models.exactness import be_exact
 from models.metrics import Confusion, confusion, score
 from models.self_training_guards import Round, agreement_with
 from pipelines.mapping import cores_of
+from pipelines.network_actors import device_of, on_actors
 from pipelines.plan import Plan
-from pipelines.selftraining.actors import device_of, on_actors
 from pipelines.selftraining.ground import Ground
 from pipelines.selftraining.looking import within
 from pipelines.selftraining.teachers import Teacher, cards_of, load_ensemble
@@ -117,7 +116,6 @@ def _counted(plan: Plan, key: str, job: Judging, progress: Progress) -> dict[str
 
 
 def start_judging(job: Judging, on_gpu: bool = False) -> Callable[[Tile], tuple[NDArray[np.int64], Confusion]]:
-    be_exact()
     return partial(judge_tile, job, load_ensemble(job.teachers, device=device_of(on_gpu)))
 
 
@@ -127,7 +125,7 @@ def judge_tile(job: Judging, ensemble: Ensemble, tile: Tile) -> tuple[NDArray[np
     judged = judged_pixels(job.ground, whole, job.margin)
     crop = np.full(judged.shape, IGNORE, np.uint8)
     for core in cores_of(whole, ensemble.window):
-        here = Window(core.y - whole.y, core.x - whole.x, core.height, core.width).slices
+        here = core.seen_from(whole).slices
         if judged[here].any():
             seen = read_cube(Store(job.cube_root, cube.NAME), core.grown(ensemble.halo))
             p_KYX = within(ensemble.plain(seen), core, ensemble.halo)

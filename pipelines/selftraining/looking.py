@@ -18,12 +18,11 @@ from catalogs.stores import Store, write_shard
 from cluster.progress import Progress
 from models.consensus import Consensus, consensus
 from models.ensemble import Ensemble, View, views_of
-from models.exactness import be_exact
 from models.field_votes import pieces_as_fields
 from pipelines.mapping import cores_of
+from pipelines.network_actors import device_of, on_actors
 from pipelines.outcomes import Outcomes
 from pipelines.plan import Plan
-from pipelines.selftraining.actors import device_of, on_actors
 from pipelines.selftraining.ground import Ground
 from pipelines.selftraining.stage import Stage
 from pipelines.selftraining.teachers import Calibration, Teacher, load_ensemble
@@ -78,7 +77,6 @@ def look_units(plan: Plan) -> Units:
 
 
 def start_looking(job: Looking, on_gpu: bool = False) -> Callable[[Tile], dict[str, Any]]:
-    be_exact()
     ensemble = load_ensemble(job.teachers, job.calibration.temperatures, device_of(on_gpu))
     return partial(look_at_tile, job, ensemble)
 
@@ -92,7 +90,7 @@ def look_at_tile(job: Looking, ensemble: Ensemble, tile: Tile) -> dict[str, Any]
     agree_YX = np.zeros(barred.shape, np.uint8)
     for core, seen in windows_seen(job, ensemble, whole, barred):
         found = consensus(ensemble.looks(seen, job.views, job.calibration.source_K, job.target_K))
-        here = Window(core.y - whole.y, core.x - whole.x, core.height, core.width).slices
+        here = core.seen_from(whole).slices
         probability_KYX[:, *here] = within(stored(found.mean_KYX), core, ensemble.halo)
         agree_YX[here] = within(found.agree_YX, core, ensemble.halo)
     probability_KYX[:, barred], agree_YX[barred] = 0, 0
@@ -130,7 +128,7 @@ def windows_seen(
     """Parts of a tile that are of use, each with the cube around it."""
     source = Store(job.cube_root, cube.NAME)
     for core in cores_of(whole, ensemble.window):
-        if not barred[Window(core.y - whole.y, core.x - whole.x, core.height, core.width).slices].all():
+        if not barred[core.seen_from(whole).slices].all():
             yield core, read_cube(source, core.grown(ensemble.halo))
 
 
@@ -139,7 +137,6 @@ def within(x: NDArray[Any], core: Window, halo: int) -> NDArray[Any]:
 
 
 def start_sampling(job: Looking, on_gpu: bool = False) -> Callable[[Tile], Values]:
-    be_exact()
     ensemble = load_ensemble(job.teachers, job.calibration.temperatures, device_of(on_gpu))
     return partial(sample_tile, job, ensemble)
 

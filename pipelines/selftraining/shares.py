@@ -12,8 +12,8 @@ from catalogs.csv_rows import read_csv
 from catalogs.errors import BadInput
 from cluster.progress import Progress
 from models.label_shift import shares_by_em
+from pipelines.network_actors import on_actors
 from pipelines.plan import Plan
-from pipelines.selftraining.actors import on_actors
 from pipelines.selftraining.ground import Ground
 from pipelines.selftraining.looking import SAMPLED, looking_of, start_sampling
 from pipelines.selftraining.stage import Stage

@@ -19,14 +19,13 @@ from cluster.progress import Progress
 from models.calibration import Temperature, fit_temperature_and_bias
 from models.card import Card
 from models.ensemble import Ensemble, Member, needs_network
-from models.exactness import be_exact
 from models.predictor import check_fits, load_predictor
 from pipelines.calibrating import sampled_pixels
 from pipelines.checkpoints import read_checkpoint
 from pipelines.map import check_classes
+from pipelines.network_actors import device_of, on_actors
 from pipelines.patch_reading import STORE, PatchReader
 from pipelines.plan import Plan
-from pipelines.selftraining.actors import device_of, on_actors
 from pipelines.stored import missing
 
 Values = NDArray[np.float64]
@@ -114,7 +113,6 @@ def calibrate(plan: Plan, key: str, teachers: Sequence[Teacher], progress: Progr
 def start_calibrating(
     sources: tuple[Root, ...], seed: int, on_gpu: bool = False
 ) -> Callable[[Teacher], tuple[Temperature, Values]]:
-    be_exact()
     return partial(calibrate_one, sources, seed, device_of(on_gpu))
 
 
