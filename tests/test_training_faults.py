@@ -230,4 +230,6 @@ def test_memory_that_runs_out_is_told_with_what_fits(root) -> None:
 def test_other_errors_of_a_step_are_not_taken_for_want_of_memory() -> None:
     assert memory_limits.is_out_of_memory(MemoryError())
     assert memory_limits.is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert memory_limits.is_out_of_memory(RuntimeError("could not create a primitive"))
+    assert not memory_limits.is_out_of_memory(RuntimeError("could not create a primitive descriptor"))
     assert not memory_limits.is_out_of_memory(RuntimeError("sizes do not match"))
