@@ -19,6 +19,8 @@ from catalogs.stores import Coordinate, Layout, Store, chunk_side, shard_key, sp
 
 NAME = "cube.zarr"
 
+ARRAYS = ("reflectance", "observations")
+
 
 @dataclass(frozen=True)
 class CubeUnit:
@@ -33,7 +35,7 @@ class CubeUnit:
 
     def objects(self, grid: Grid) -> tuple[str, str]:
         i, j = self.tile.row - grid.first.row, self.tile.col - grid.first.col
-        return shard_key("reflectance", self.period, 0, i, j), shard_key("observations", self.period, i, j)
+        return shard_key(ARRAYS[0], self.period, 0, i, j), shard_key(ARRAYS[1], self.period, i, j)
 
 
 def cube_units(tiles: Sequence[Tile], periods: Sequence[Period]) -> Iterator[CubeUnit]:

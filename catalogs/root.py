@@ -94,6 +94,11 @@ class Root:
         for found in sorted(self._fs.find(self.path(prefix))):
             yield os.path.relpath(found, here).replace(os.sep, "/")
 
+    def size(self, prefix: str) -> int:
+        """Bytes of all objects below `prefix`."""
+        self._fs.invalidate_cache()
+        return int(self._fs.du(self.path(prefix))) if self.exists(prefix) else 0
+
     def remove(self, key: str) -> None:
         if self.exists(key):
             self._fs.rm(self.path(key), recursive=True)

@@ -25,6 +25,7 @@ app = typer.Typer(
 
 ProjectFile = Annotated[Path, typer.Argument(metavar="PROJECT", help="The project file (TOML).")]
 Address = Annotated[str | None, typer.Option(help="The Ray cluster to join, in place of [compute] address.")]
+MaxCost = Annotated[float | None, typer.Option(min=0, help="Stop before it costs more, by the project's [prices].")]
 Json = Annotated[bool, typer.Option("--json", help="Print events and results as JSON lines on standard output.")]
 
 
@@ -65,15 +66,20 @@ def init(
 
 
 @app.command()
-def plan(project: ProjectFile, as_json: Json = False) -> None:
-    """Print what a run will do and need: tiles, scenes, memory, storage."""
-    _verb("plan", project, as_json)
+def plan(
+    project: ProjectFile,
+    probes: Annotated[int, typer.Option(min=0, help="Readings and tiles to try; 0 for what the file says alone.")] = 6,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
+    """Print what a run will do, need and cost: tiles, scenes, memory, storage, hours."""
+    _verb("plan", project, as_json, address, _again(*sys.argv[1:]), probes=probes)
 
 
 @app.command()
-def ingest(project: ProjectFile, address: Address = None, as_json: Json = False) -> None:
+def ingest(project: ProjectFile, max_cost: MaxCost = None, address: Address = None, as_json: Json = False) -> None:
     """Scenes to the cube: search, mask clouds, compose the season's periods."""
-    _verb("ingest", project, as_json, address)
+    _verb("ingest", project, as_json, address, max_cost=max_cost)
 
 
 @app.command()
@@ -119,9 +125,9 @@ def selftrain(project: ProjectFile, address: Address = None, as_json: Json = Fal
 
 
 @app.command("map")
-def map_(project: ProjectFile, address: Address = None, as_json: Json = False) -> None:
+def map_(project: ProjectFile, max_cost: MaxCost = None, address: Address = None, as_json: Json = False) -> None:
     """Map the crops of every tile."""
-    _verb("map", project, as_json, address)
+    _verb("map", project, as_json, address, max_cost=max_cost)
 
 
 @app.command()
@@ -170,9 +176,9 @@ def versions(
 
 
 @app.command()
-def run(project: ProjectFile, address: Address = None, as_json: Json = False) -> None:
+def run(project: ProjectFile, max_cost: MaxCost = None, address: Address = None, as_json: Json = False) -> None:
     """All verbs in order; what is finished is skipped."""
-    _verb("run", project, as_json, address)
+    _verb("run", project, as_json, address, max_cost=max_cost)
 
 
 @app.command()

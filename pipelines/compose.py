@@ -110,7 +110,7 @@ def _compose(composition: Composition, lost: Lost) -> dict[str, Any]:
     seconds = (time.monotonic() - began) / len(views)
     about = {"unreadable": _listed(lost), "seconds": seconds}
     store = Store(composition.root, cube.NAME)
-    arrays = store.arrays("reflectance", "observations")
+    arrays = store.arrays(*cube.ARRAYS)
     return {
         view.unit.name: _commit(composition, arrays, view, picture, about)
         for view, picture in zip(views, pictures, strict=True)

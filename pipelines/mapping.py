@@ -49,6 +49,12 @@ class Mapping:
     """What the map's store was planned from, in one word."""
     learned: Root | None = None
     """Where the checkpoint lies, if not in the root."""
+    ground: Root | None = None
+    """Where the cube lies, if not in the root."""
+
+    @property
+    def cube_store(self) -> Store:
+        return Store(self.ground or self.root, cube.NAME)
 
 
 def start_mapping(job: Mapping, on_gpu: bool = False) -> "Mapper":
@@ -170,7 +176,7 @@ def predict_tile(
     outside = outside_region(job.region, job.grid, whole)
     if outside.all():
         return crop, confidence
-    ground = read_cube(Store(job.root, cube.NAME), whole.grown(halo))
+    ground = read_cube(job.cube_store, whole.grown(halo))
     with computing:
         for core in cores_of(whole, side or predictor.window):
             here = core.seen_from(whole).slices

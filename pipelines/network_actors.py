@@ -23,11 +23,21 @@ def on_actors(
     if not items:
         return
     with ray_session(plan.project.compute.address, plan.slots) as ray:
-        gpus = gpus_per_worker(ray, plan)
-        actors = workers_that_fit(ray, plan.workers, gpus, autoscales=bool(plan.project.compute.address))
+        actors, gpus = _slots(ray, plan)
         lease = max(1, min(most, len(items) // (4 * actors)))
         slots = Slots(min(actors, len(items)), gpus=gpus, lease=lease, threads=threads)
         yield from each_on_actors(ray, partial(start, on_gpu=gpus > 0), items, slots)
+
+
+def actor_slots(plan: Plan) -> tuple[int, float]:
+    """How many actors a run has, and the GPUs of each."""
+    with ray_session(plan.project.compute.address, plan.slots) as ray:
+        return _slots(ray, plan)
+
+
+def _slots(ray: Any, plan: Plan) -> tuple[int, float]:
+    gpus = gpus_per_worker(ray, plan)
+    return workers_that_fit(ray, plan.workers, gpus, autoscales=bool(plan.project.compute.address)), gpus
 
 
 def device_of(on_gpu: bool) -> str:

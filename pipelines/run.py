@@ -68,13 +68,17 @@ def check_verb(name: str) -> None:
         raise BadInput(f"verb {name!r}", "there is none of that name.", f"Write one of {known}.")
 
 
-def call(name: str, plan: Plan, progress: Progress, **options: Any) -> dict[str, Any]:
+def call(name: str, plan: Plan, progress: Progress, max_cost: float | None = None, **options: Any) -> dict[str, Any]:
     """What a command of the command line does with a plan, once its root is known to be of use."""
     plan.root.check_readable() if name in ABOUT else plan.root.check_writable()
     module, function = {**VERBS, **BESIDE, **ABOUT}[name]
     found: Verb = getattr(import_module(module), function)
     try:
         with kept():  # a verb may need workers more than once
+            if max_cost is not None:
+                from pipelines.spending import within
+
+                progress = within(plan, name, progress, max_cost)
             return found(plan, progress, **options)
     except OSError as error:
         raise (disk_full(f"store root {plan.root.url}") if is_disk_full(error) else error) from error

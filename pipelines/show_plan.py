@@ -1,24 +1,63 @@
-"""plan: what a run will do and need, printed before anything is done."""
+"""plan: what a run will do, need and cost, printed before anything is done."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from cluster.progress import Progress
+from pipelines.estimates import PROBES, Estimate, as_dict, cost_of, estimate, plain, storage_of
+from pipelines.money import hours, money, told
 from pipelines.plan import Plan
 from pipelines.scene_search import find_scenes
 
 
-def show_plan(plan: Plan, progress: Progress) -> dict[str, Any]:
+def show_plan(plan: Plan, progress: Progress, probes: int = PROBES) -> dict[str, Any]:
     """Search the scenes, freeze their list in the root, and print the plan; refuses what cannot fit this machine."""
     plan.root.check_writable()
     scenes = find_scenes(plan, progress)
     printable = plan.printable(scenes)
     for key, value in printable.items():
-        progress.say(f"{key.removesuffix('_bytes').replace('_', ' '):<20}{_said(key, value)}")
+        _line(progress, key.removesuffix("_bytes").replace("_", " "), _said(key, value))
     plan.check_memory(printable["worker_memory_bytes"])
-    return printable
+    estimates = estimate(plan, scenes, progress, probes)
+    for one in estimates:
+        _line(progress, one.stage, _stage(one))
+    if not estimates:
+        _line(progress, "hours", "not known before something was probed or done")
+    money_matters = _money(plan, estimates, progress)
+    return printable | {"stages": [as_dict(plan, one) for one in estimates], **money_matters}
+
+
+def _line(progress: Progress, key: str, text: str) -> None:
+    progress.say(f"{key:<20}{text}")
 
 
 def _said(key: str, value: Any) -> str:
     if key.endswith("_bytes"):
-        return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
+        return _bytes(value)
     return f"{len(value)}: {value[0]} to {value[-1]}" if isinstance(value, list) else str(value)
+
+
+def _bytes(value: float) -> str:
+    return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
+
+
+def _stage(one: Estimate) -> str:
+    if not one.left:
+        return f"done; {_bytes(one.stored_bytes)}"
+    gpus = f", {hours(one.gpu_hours)} of GPUs" if one.gpus else ""
+    where = f"on {one.workers} workers{gpus}"
+    return f"{one.left:,} of {one.units:,} left: {hours(one.hours)} {where}; {_bytes(one.stored_bytes)} ({one.basis})"
+
+
+def _money(plan: Plan, estimates: Sequence[Estimate], progress: Progress) -> dict[str, Any]:
+    """Costs, where the project says what things cost."""
+    prices, found = plan.project.prices, dict[str, Any]()
+    if prices.are_given and estimates:
+        cost = cost_of(plan, estimates)
+        _line(progress, "cost", told(cost, prices.currency))
+        found["cost"] = plain(cost) | {"currency": prices.currency}
+    if prices.storage_month and estimates:
+        month = storage_of(plan, estimates)
+        _line(progress, "storage a month", money(month, prices.currency))
+        found["storage_month"] = month
+    return found

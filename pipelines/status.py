@@ -1,7 +1,6 @@
 """status: what of a run is done, failed or missing, read from its ledger and its files."""
 
 import json
-from collections.abc import Sequence
 from datetime import timedelta
 from math import ceil
 from statistics import fmean
@@ -11,7 +10,8 @@ from catalogs import crops, cube, patch_store
 from catalogs.patch_store import patch_shards, read_index
 from catalogs.stores import Store
 from cluster.progress import Progress
-from pipelines.plan import TILES_IN_HAND, Plan
+from pipelines.plan import Plan
+from pipelines.probing import tile_seconds
 from pipelines.stored import ITEM, SCORES, Units, units_of
 
 SAMPLED = 200
@@ -43,16 +43,12 @@ def pace_of(plan: Plan, found: dict[str, Any]) -> dict[str, float] | None:
     ledger = Store(plan.root, crops.MAP).ledger
     done = sorted(ledger.done())
     records = [ledger.record(unit) for unit in done[:: -(-len(done) // SAMPLED)]]
-    each = max(_mean(records, "computing"), _mean(records, "seconds") / TILES_IN_HAND)
+    each = fmean(map(tile_seconds, records))
     if not each:
         return None
     tile_km2 = (plan.grid.side * plan.grid.resolution / 1000) ** 2
     left = (found["planned"] - found["done"]) * each / plan.workers
     return {"km2_per_second": plan.workers * tile_km2 / each, "seconds_left": left}
-
-
-def _mean(records: Sequence[dict[str, Any]], name: str) -> float:
-    return fmean(record.get(name, 0) for record in records)
 
 
 def _units(plan: Plan) -> dict[str, Units]:

@@ -11,6 +11,7 @@ from pipelines.project.errors import refuse
 from pipelines.project.imagery import Imagery
 from pipelines.project.labels import Labels, Patches
 from pipelines.project.learning import SINGLE_DATE, VALIDATION, Augmentation, Compare, Crossfold, Loss, Model, Training
+from pipelines.project.prices import Prices
 from pipelines.project.self_training import SelfTraining
 from pipelines.project.tables import Table, Text, key
 
@@ -112,6 +113,7 @@ class Settings(Table):
     map: Map = Map()
     store: Store
     compute: Compute = Compute()
+    prices: Prices = Prices()
 
     @check("imagery")
     @classmethod

@@ -1,0 +1,165 @@
+"""What is left of a run, in hours, bytes and money: by its own records, or by probes before there are any."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from catalogs import crops, cube
+from catalogs.root import Root
+from catalogs.scenes import SceneList
+from catalogs.stores import Store
+from cluster.progress import Progress
+from models.ratio import NOTHING, Total, total_of
+from pipelines.plan import PROBED, Plan
+from pipelines.probing import Sample, probe_ingest, probe_map, scratch, size_of, stored_bytes, tile_seconds
+from pipelines.stored import units_of
+
+STAGES = ("ingest", "map")
+"""Those whose cost grows with the country, whatever is declared in it."""
+
+PROBES = 6
+"""Readings, and tiles, that are tried: enough for an interval, and few enough for minutes."""
+
+ENOUGH = 8
+"""Records of a stage, from which on these tell its pace and nothing is probed."""
+
+SAMPLED = 200
+"""Records that are looked at."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of one stage."""
+
+    stage: str
+    units: int
+    left: int
+    worker_seconds: Total
+    """For what is left."""
+    workers: int
+    gpus: float
+    """Of each worker."""
+    stored_bytes: float
+    """Of the whole store, once it is there."""
+    basis: str
+    """What all of this rests on."""
+
+    @property
+    def hours(self) -> Total:
+        return self.worker_seconds * (1 / 3600 / self.workers)
+
+    @property
+    def gpu_hours(self) -> Total:
+        return self.worker_seconds * (self.gpus / 3600)
+
+    def cost(self, plan: Plan) -> Total:
+        prices = plan.project.prices
+        return self.worker_seconds * ((prices.worker_hour + prices.gpu_hour * self.gpus) / 3600)
+
+
+def estimate(
+    plan: Plan, scenes: SceneList, progress: Progress, probes: int, stages: Sequence[str] = STAGES
+) -> list[Estimate]:
+    """Of each stage that can be told, in their order."""
+    with scratch(plan) as beside:
+        found = [_ingest(plan, scenes, beside, probes, progress)]  # its probes are what the map's are made on
+        if "map" in stages:
+            found.append(_map(plan, beside, probes, progress))
+    return [one for one in found if one and one.stage in stages]
+
+
+def cost_of(plan: Plan, estimates: Sequence[Estimate]) -> Total:
+    return sum((one.cost(plan) for one in estimates), NOTHING)
+
+
+def storage_of(plan: Plan, estimates: Sequence[Estimate]) -> float:
+    """What keeping the stores costs for a month."""
+    return plan.project.prices.storage_month * sum(one.stored_bytes for one in estimates) / 1e12
+
+
+def _ingest(plan: Plan, scenes: SceneList, beside: Root, probes: int, progress: Progress) -> Estimate | None:
+    store = Store(plan.root, cube.NAME)
+    units, left = _standing(plan, store)
+    sample = _recorded(store, cube.ARRAYS, _cost_of_reading)
+    if sample is None and probes:
+        sample = probe_ingest(plan, scenes, beside, probes, progress)
+        basis = f"{len(sample.seconds)} probes"
+    elif sample is not None:
+        basis = f"{len(sample.seconds)} records"
+    else:
+        return None
+    whole = left * _mean_size(plan, scenes)
+    seconds = total_of(sample.seconds, sample.sizes, whole)
+    return Estimate("ingest", units, left, seconds, plan.workers, 0.0, units * sample.bytes_of_one, basis)
+
+
+def _map(plan: Plan, beside: Root, probes: int, progress: Progress) -> Estimate | None:
+    from pipelines.network_actors import actor_slots  # here, because they bring Ray and torch with them
+    from pipelines.untrained import can_be_mapped
+
+    store = Store(plan.root, crops.MAP)
+    units, left = _standing(plan, store)
+    sample = _recorded(store, crops.MAP_ARRAYS, lambda record: (tile_seconds(record), 1.0))
+    if sample is not None:
+        basis = f"{len(sample.seconds)} records"
+    elif probes and can_be_mapped(plan):
+        sample = probe_map(plan, beside, probes, progress)
+        basis = f"{len(sample.seconds)} probes"
+    else:
+        return None
+    actors, gpus = actor_slots(plan)
+    seconds = total_of(sample.seconds, sample.sizes, left)
+    return Estimate("map", units, left, seconds, actors, gpus, units * sample.bytes_of_one, basis)
+
+
+def _standing(plan: Plan, store: Store) -> tuple[int, int]:
+    """Units of the plan, and those that are missing."""
+    units = units_of(plan, store.name)
+    return len(units), len(store.missing(units)) if store.description() is not None else len(units)
+
+
+def _recorded(store: Store, arrays: Sequence[str], cost: Any) -> Sample | None:
+    """What records of the run itself say, once there are enough; some evenly through the ledger."""
+    done = sorted(store.ledger.done())
+    if len(done) < ENOUGH:
+        return None
+    records = [store.ledger.record(unit) for unit in done[:: -(-len(done) // SAMPLED)]]
+    seconds, sizes = zip(*map(cost, records), strict=True)
+    return Sample([*seconds], [*sizes], stored_bytes(store.root, store.name, arrays) / len(done))
+
+
+def _cost_of_reading(record: dict[str, Any]) -> tuple[float, float]:
+    scenes = sum(len(record.get(kind, ())) for kind in ("scenes", "hidden", "unreadable"))
+    return float(record["seconds"]), float(size_of(scenes))
+
+
+def _mean_size(plan: Plan, scenes: SceneList) -> float:
+    """Of a tile period, by some tiles evenly through the country."""
+    tiles = plan.tiles[:: -(-len(plan.tiles) // PROBED)]
+    grounds = [plan.ground_lonlat(tile) for tile in tiles]
+    by_period = [scenes.during(period) for period in plan.periods]
+    return float(np.mean([size_of(len(found.within(ground))) for found in by_period for ground in grounds]))
+
+
+def as_dict(plan: Plan, one: Estimate) -> dict[str, Any]:
+    return {
+        "stage": one.stage,
+        "units": one.units,
+        "left": one.left,
+        "workers": one.workers,
+        "gpus_per_worker": one.gpus,
+        "hours": plain(one.hours),
+        "gpu_hours": plain(one.gpu_hours),
+        "cost": plain(one.cost(plan)) if plan.project.prices.are_given else None,
+        "stored_bytes": round(one.stored_bytes),
+        "basis": one.basis,
+    }
+
+
+def plain(total: Total) -> dict[str, float | None]:
+    """For JSON, which knows no infinity: an end that is not known is null."""
+    ends = {"value": total.value, "low": total.low, "high": total.high}
+    return {name: end if isfinite(end) else None for name, end in ends.items()}

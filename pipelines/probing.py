@@ -1,0 +1,170 @@
+"""A few units of a run done beside it, to learn what the rest will take; nothing of them is kept."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import takewhile
+from typing import Any, TypeVar
+
+import numpy as np
+
+from catalogs import crops, cube
+from catalogs.cube import CubeUnit
+from catalogs.grid import Tile
+from catalogs.root import Root
+from catalogs.scenes import SceneList
+from catalogs.stores import Store, spatial_coordinates
+from cluster.items import item_workers
+from cluster.progress import Progress
+from pipelines.compose import Composition, compose
+from pipelines.ingest import compositions
+from pipelines.plan import TILES_IN_HAND, Plan
+
+Item = TypeVar("Item")
+
+PLACE = "probe"
+"""In the root, so that what is measured is the store that the run will write to."""
+
+PATIENCE = 120.0
+"""Seconds after which no more readings are begun."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What some units of a stage took: seconds of one worker, and the sizes by which they differ."""
+
+    seconds: list[float]
+    sizes: list[float]
+    bytes_of_one: float
+    """In the store."""
+
+
+@contextmanager
+def scratch(plan: Plan) -> Iterator[Root]:
+    """A place for probes, with an empty cube; it is gone at the end."""
+    root = Root(plan.root.path(PLACE))
+    plan.root.remove(PLACE)  # of a probe that was killed
+    layouts = cube.cube_layouts(plan.grid, len(plan.periods), PLACE)
+    try:
+        Store(root, cube.NAME).begin(layouts, cube.cube_coordinates(plan.grid, plan.periods), {})
+        yield root
+    finally:
+        plan.root.remove(PLACE)
+
+
+def size_of(scenes: int) -> int:
+    """Of a tile period: scenes to read, and the composite to write."""
+    return scenes + 1
+
+
+def probe_ingest(plan: Plan, scenes: SceneList, beside: Root, count: int, progress: Progress) -> Sample:
+    """Some compositions drawn by lot; the first of each worker warms it up and does not count."""
+    drawn = _in_any_order(_drawn(plan, scenes, beside, count + plan.workers))
+    seconds, sizes, began = [], [], time.monotonic()
+    todo = takewhile(lambda _: time.monotonic() - began < PATIENCE, drawn)
+    workers = item_workers(plan.project.compute.address, plan.workers)
+    with progress.stage("probe", len(drawn), "readings") as bar, workers as each:
+        for composition, outcome in each(compose, todo):
+            bar.advance()
+            seconds.append(sum(float(record["seconds"]) for record in _records(outcome)))
+            sizes.append(float(sum(size_of(len(portion.scenes)) for portion in composition.portions)))
+    units = len(Store(beside, cube.NAME).ledger.done())
+    return _sample(seconds, sizes, plan.workers, stored_bytes(beside, cube.NAME, cube.ARRAYS) / units)
+
+
+def probe_map(plan: Plan, beside: Root, count: int, progress: Progress) -> Sample:
+    """Some tiles with the project's checkpoint or, before there is one, with its network untrained.
+
+    Whole tiles of the cube are used where there are any, and otherwise one period of some, which stands for all.
+    """
+    from pipelines.map import mapping_of  # here, because they bring torch with them
+    from pipelines.mapping import start_mapping
+    from pipelines.network_actors import actor_slots, on_actors
+    from pipelines.untrained import checkpoint_or_twin
+
+    actors, _ = actor_slots(plan)
+    Store(beside, crops.MAP).begin(crops.map_layouts(plan.grid, plan.taxonomy), spatial_coordinates(plan.grid), {})
+    tiles, ground = _tiles_to_map(plan, beside, count + actors)
+    learned, name = checkpoint_or_twin(plan, beside)
+    job = replace(mapping_of(plan, name), root=beside, learned=learned, ground=ground)
+    seconds = []
+    with progress.stage("probe", len(tiles), "tiles") as bar:
+        for _, outcome in on_actors(plan, partial(start_mapping, job), tiles, most=1, threads=TILES_IN_HAND):
+            if isinstance(outcome, Exception):
+                raise outcome
+            bar.advance()
+            seconds.append(tile_seconds(outcome))
+    written = stored_bytes(beside, crops.MAP, crops.MAP_ARRAYS)
+    return _sample(seconds, [1.0] * len(seconds), actors, written / len(tiles))
+
+
+def tile_seconds(record: dict[str, Any]) -> float:
+    """What a tile costs an actor that has several in hand: the time at the network, or its share of the rest."""
+    return max(float(record.get("computing", 0)), float(record.get("seconds", 0)) / TILES_IN_HAND)
+
+
+def stored_bytes(root: Root, store: str, arrays: Sequence[str]) -> int:
+    """Of the pixels alone."""
+    return sum(root.size(f"{store}/{array}/c") for array in arrays)
+
+
+def _sample(seconds: list[float], sizes: list[float], workers: int, bytes_of_one: float) -> Sample:
+    warm = max(min(workers, len(seconds) - 2), 0)
+    return Sample(seconds[warm:], sizes[warm:], bytes_of_one)
+
+
+def _drawn(plan: Plan, scenes: SceneList, beside: Root, count: int) -> list[Composition]:
+    """Some groups of tiles, each in one period."""
+    periods, groups = len(plan.periods), plan.groups
+    chosen = _some(range(periods * len(groups)), count)
+    names = {CubeUnit(i % periods, tile).name for i in chosen for tile in groups[i // periods]}
+    return [replace(one, root=beside) for one in compositions(plan, scenes, names)]
+
+
+def _records(outcome: Any) -> list[dict[str, Any]]:
+    """Raises what kept a probe from being done: it would keep the run from it too."""
+    results = [outcome] if isinstance(outcome, Exception) else [*outcome.values()]
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+    return results
+
+
+def _tiles_to_map(plan: Plan, beside: Root, count: int) -> tuple[list[Tile], Root]:
+    """Tiles, and the root whose cube holds all their periods."""
+    real = Store(plan.cube_root, cube.NAME)
+    done = real.ledger.done()
+    whole = [tile for tile in plan.tiles if all(name in done for name in _names(plan, tile))]
+    if whole:
+        return _some(whole, count), plan.cube_root
+    source = plan.cube_root if done else beside
+    done = done or Store(beside, cube.NAME).ledger.done()
+    seen = [tile for tile in plan.tiles if any(name in done for name in _names(plan, tile))]
+    chosen = _some(seen, count)
+    for tile in chosen:
+        period = next(i for i, name in enumerate(_names(plan, tile)) if name in done)
+        _repeat(plan, source, beside, CubeUnit(period, tile))
+    return chosen, beside
+
+
+def _names(plan: Plan, tile: Tile) -> list[str]:
+    return [CubeUnit(period, tile).name for period in range(len(plan.periods))]
+
+
+def _repeat(plan: Plan, source: Root, beside: Root, unit: CubeUnit) -> None:
+    """Let a composite stand for all periods of its tile."""
+    objects = [(key, source.read(f"{cube.NAME}/{key}")) for key in unit.objects(plan.grid)]
+    for period in range(len(plan.periods)):
+        for target, (_, data) in zip(CubeUnit(period, unit.tile).objects(plan.grid), objects, strict=True):
+            beside.write(f"{cube.NAME}/{target}", data)
+
+
+def _some(items: Sequence[Item], count: int) -> list[Item]:
+    chosen = np.random.default_rng(0).choice(len(items), min(count, len(items)), replace=False)
+    return [items[int(i)] for i in chosen]
+
+
+def _in_any_order(items: Sequence[Item]) -> list[Item]:
+    return _some(items, len(items))
