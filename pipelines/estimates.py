@@ -1,6 +1,6 @@
 """What is left of a run, in hours, bytes and money: by its own records, or by probes before there are any."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -26,6 +26,9 @@ PROBES = 6
 ENOUGH = 8
 """Records of a stage, from which on these tell its pace and nothing is probed."""
 
+Cost = Callable[[dict[str, Any]], tuple[float, float]]
+"""Seconds and size of a unit, by its record."""
+
 SAMPLED = 200
 """Records that are looked at."""
 
@@ -48,8 +51,9 @@ class Estimate:
     """What all of this rests on."""
 
     @property
-    def hours(self) -> Total:
-        return self.worker_seconds * (1 / 3600 / self.workers)
+    def time(self) -> Total:
+        """Seconds on the clock."""
+        return self.worker_seconds * (1 / self.workers)
 
     @property
     def gpu_hours(self) -> Total:
@@ -81,19 +85,16 @@ def storage_of(plan: Plan, estimates: Sequence[Estimate]) -> float:
 
 
 def _ingest(plan: Plan, scenes: SceneList, beside: Root, probes: int, progress: Progress) -> Estimate | None:
-    store = Store(plan.root, cube.NAME)
+    store = Store(plan.cube_root, cube.NAME)
     units, left = _standing(plan, store)
-    sample = _recorded(store, cube.ARRAYS, _cost_of_reading)
+    sample = _recorded(store, cube.ARRAYS, left, _cost_of_reading)
+    basis = "records"
     if sample is None and probes:
-        sample = probe_ingest(plan, scenes, beside, probes, progress)
-        basis = f"{len(sample.seconds)} probes"
-    elif sample is not None:
-        basis = f"{len(sample.seconds)} records"
-    else:
+        sample, basis = probe_ingest(plan, scenes, beside, probes, progress), "probes"
+    if sample is None:
         return None
-    whole = left * _mean_size(plan, scenes)
-    seconds = total_of(sample.seconds, sample.sizes, whole)
-    return Estimate("ingest", units, left, seconds, plan.workers, 0.0, units * sample.bytes_of_one, basis)
+    whole = left * _mean_size(plan, scenes) if left else 0.0
+    return _estimate("ingest", (units, left), sample, whole, (plan.workers, 0.0), basis)
 
 
 def _map(plan: Plan, beside: Root, probes: int, progress: Progress) -> Estimate | None:
@@ -102,17 +103,22 @@ def _map(plan: Plan, beside: Root, probes: int, progress: Progress) -> Estimate 
 
     store = Store(plan.root, crops.MAP)
     units, left = _standing(plan, store)
-    sample = _recorded(store, crops.MAP_ARRAYS, lambda record: (tile_seconds(record), 1.0))
-    if sample is not None:
-        basis = f"{len(sample.seconds)} records"
-    elif probes and can_be_mapped(plan):
-        sample = probe_map(plan, beside, probes, progress)
-        basis = f"{len(sample.seconds)} probes"
-    else:
+    sample = _recorded(store, crops.MAP_ARRAYS, left, lambda record: (tile_seconds(record), 1.0))
+    basis = "records"
+    if sample is None and probes and can_be_mapped(plan):
+        sample, basis = probe_map(plan, beside, probes, progress), "probes"
+    if sample is None:
         return None
-    actors, gpus = actor_slots(plan)
-    seconds = total_of(sample.seconds, sample.sizes, left)
-    return Estimate("map", units, left, seconds, actors, gpus, units * sample.bytes_of_one, basis)
+    return _estimate("map", (units, left), sample, left, actor_slots(plan), basis)
+
+
+def _estimate(
+    stage: str, standing: tuple[int, int], sample: Sample, whole: float, slots: tuple[int, float], basis: str
+) -> Estimate:
+    (units, left), (workers, gpus) = standing, slots
+    seconds = total_of(sample.seconds, sample.sizes, whole)
+    said = f"{len(sample.seconds)} {basis}"
+    return Estimate(stage, units, left, seconds, workers, gpus, units * sample.bytes_of_one, said)
 
 
 def _standing(plan: Plan, store: Store) -> tuple[int, int]:
@@ -121,10 +127,10 @@ def _standing(plan: Plan, store: Store) -> tuple[int, int]:
     return len(units), len(store.missing(units)) if store.description() is not None else len(units)
 
 
-def _recorded(store: Store, arrays: Sequence[str], cost: Any) -> Sample | None:
-    """What records of the run itself say, once there are enough; some evenly through the ledger."""
+def _recorded(store: Store, arrays: Sequence[str], left: int, cost: Cost) -> Sample | None:
+    """What records of the run itself say, once there are enough or all; some evenly through the ledger."""
     done = sorted(store.ledger.done())
-    if len(done) < ENOUGH:
+    if not done or (left and len(done) < ENOUGH):
         return None
     records = [store.ledger.record(unit) for unit in done[:: -(-len(done) // SAMPLED)]]
     seconds, sizes = zip(*map(cost, records), strict=True)
@@ -151,7 +157,7 @@ def as_dict(plan: Plan, one: Estimate) -> dict[str, Any]:
         "left": one.left,
         "workers": one.workers,
         "gpus_per_worker": one.gpus,
-        "hours": plain(one.hours),
+        "hours": plain(one.time * (1 / 3600)),
         "gpu_hours": plain(one.gpu_hours),
         "cost": plain(one.cost(plan)) if plan.project.prices.are_given else None,
         "stored_bytes": round(one.stored_bytes),

@@ -1,8 +1,9 @@
-"""Sums of money and of hours, in words."""
+"""Sums of money and of time, with the ends of their intervals, in words."""
 
 from math import isinf
 
 from models.ratio import Total
+from pipelines.pages import duration
 
 
 def money(amount: float, currency: str) -> str:
@@ -10,18 +11,12 @@ def money(amount: float, currency: str) -> str:
 
 
 def told(cost: Total, currency: str) -> str:
-    """With the ends of its interval."""
     if isinf(cost.high):
         return f"about {money(cost.value, currency)}"
     return f"{money(cost.value, currency)} ({cost.low:,.2f} to {cost.high:,.2f})"
 
 
-def hours(total: Total) -> str:
-    if isinf(total.high):
-        return f"about {_hours(total.value)} h"
-    return f"{_hours(total.value)} h ({_hours(total.low)} to {_hours(total.high)})"
-
-
-def _hours(value: float) -> str:
-    """Three digits that count, and no more."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+def lasting(seconds: Total) -> str:
+    if isinf(seconds.high):
+        return f"about {duration(seconds.value)}"
+    return f"{duration(seconds.value)} ({duration(seconds.low)} to {duration(seconds.high)})"

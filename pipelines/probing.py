@@ -125,11 +125,10 @@ def _drawn(plan: Plan, scenes: SceneList, beside: Root, count: int) -> list[Comp
 
 def _records(outcome: Any) -> list[dict[str, Any]]:
     """Raises what kept a probe from being done: it would keep the run from it too."""
-    results = [outcome] if isinstance(outcome, Exception) else [*outcome.values()]
-    for result in results:
+    for result in [outcome] if isinstance(outcome, Exception) else outcome.values():
         if isinstance(result, Exception):
             raise result
-    return results
+    return [*outcome.values()]
 
 
 def _tiles_to_map(plan: Plan, beside: Root, count: int) -> tuple[list[Tile], Root]:

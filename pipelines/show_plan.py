@@ -5,7 +5,8 @@ from typing import Any
 
 from cluster.progress import Progress
 from pipelines.estimates import PROBES, Estimate, as_dict, cost_of, estimate, plain, storage_of
-from pipelines.money import hours, money, told
+from pipelines.money import lasting, money, told
+from pipelines.pages import size
 from pipelines.plan import Plan
 from pipelines.scene_search import find_scenes
 
@@ -22,7 +23,7 @@ def show_plan(plan: Plan, progress: Progress, probes: int = PROBES) -> dict[str,
     for one in estimates:
         _line(progress, one.stage, _stage(one))
     if not estimates:
-        _line(progress, "hours", "not known before something was probed or done")
+        _line(progress, "time", "not known before something was probed or done")
     money_matters = _money(plan, estimates, progress)
     return printable | {"stages": [as_dict(plan, one) for one in estimates], **money_matters}
 
@@ -33,20 +34,16 @@ def _line(progress: Progress, key: str, text: str) -> None:
 
 def _said(key: str, value: Any) -> str:
     if key.endswith("_bytes"):
-        return _bytes(value)
+        return size(value)
     return f"{len(value)}: {value[0]} to {value[-1]}" if isinstance(value, list) else str(value)
-
-
-def _bytes(value: float) -> str:
-    return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
 
 
 def _stage(one: Estimate) -> str:
     if not one.left:
-        return f"done; {_bytes(one.stored_bytes)}"
-    gpus = f", {hours(one.gpu_hours)} of GPUs" if one.gpus else ""
+        return f"done; {size(one.stored_bytes)}"
+    gpus = f", {one.gpu_hours.value:,.3g} GPU-hours" if one.gpus else ""
     where = f"on {one.workers} workers{gpus}"
-    return f"{one.left:,} of {one.units:,} left: {hours(one.hours)} {where}; {_bytes(one.stored_bytes)} ({one.basis})"
+    return f"{one.left:,} of {one.units:,} left: {lasting(one.time)} {where}; {size(one.stored_bytes)} ({one.basis})"
 
 
 def _money(plan: Plan, estimates: Sequence[Estimate], progress: Progress) -> dict[str, Any]:
