@@ -43,11 +43,12 @@ def make_map(folder: Path, grid: Grid) -> None:
 def _fill(root: Root, grid: Grid) -> None:
     store = Store(root, MAP)
     store.begin(map_layouts(grid, TAXONOMY), spatial_coordinates(grid), {"store": "map"})
-    crop, confidence = store.arrays("crop", "confidence")
+    crop, confidence, observations = store.arrays("crop", "confidence", "observations")
     for tile, pixels in _tiles(grid):
         where = grid.window(tile).slices
         write_shard(crop, where, pixels)
         write_shard(confidence, where, np.full_like(pixels, 90))
+        write_shard(observations, where, np.full_like(pixels, 12))
 
 
 def _thin(root: Root, grid: Grid) -> None:

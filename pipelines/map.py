@@ -8,7 +8,7 @@ from catalogs import crops, cube
 from catalogs.bands import BANDS
 from catalogs.description import identity
 from catalogs.errors import BadInput
-from catalogs.stores import Store, spatial_coordinates
+from catalogs.stores import Store
 from cluster.progress import Progress
 from models.architectures import settings_of
 from models.card import Card
@@ -32,9 +32,10 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     if store.description() is None:
         plan.root.remove(ITEM)  # what it describes is about to be made anew
     described = describe_map(plan, card)
+    probabilities = plan.project.map.probabilities
     store.begin(
-        crops.map_layouts(plan.grid, plan.taxonomy),
-        spatial_coordinates(plan.grid),
+        crops.map_layouts(plan.grid, plan.taxonomy, probabilities),
+        crops.map_coordinates(plan.grid, plan.taxonomy, probabilities),
         described,
         {"title": f"Crop map of {plan.project.region.name}", "Conventions": "CF-1.11"},
     )
@@ -43,7 +44,9 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     outcomes, windows = Outcomes(store), set[int]()
     with progress.stage("map", len(plan.tiles), "tiles", already=len(plan.tiles) - len(todo)) as bar:
         job = mapping_of(plan, plan.project.checkpoint)
-        job = replace(job, plan=identity(described), learned=plan.checkpoint_root)
+        job = replace(
+            job, plan=identity(described), learned=plan.checkpoint_root, probabilities=plan.project.map.probabilities
+        )
         for tile, outcome in on_actors(plan, partial(start_mapping, job), todo, threads=TILES_IN_HAND):
             outcomes.add(str(tile), outcome)
             bar.advance()
@@ -86,4 +89,5 @@ def describe_map(plan: Plan, card: Card) -> dict[str, Any]:
         "checkpoint": {"name": card.name, "weights_sha256": card.weights_sha256},
         "halo": plan.project.map.halo,
         "classes": plan.taxonomy.identity,
+        "arrays": list(crops.map_arrays(plan.project.map.probabilities)),
     }

@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 
 from catalogs import crops, cube
 from catalogs.attempts import Attempt
-from catalogs.cube import read_cube
+from catalogs.cube import count_observations, read_cube
 from catalogs.grid import Grid, Tile, Window
 from catalogs.region_mask import outside_region
 from catalogs.root import Root
@@ -23,6 +23,7 @@ from catalogs.stores import Store
 from catalogs.taxonomy import IGNORE
 from models.memory import give_back, is_out_of_memory
 from models.predictor import Predictor, load_predictor
+from models.window import Answer
 from pipelines.checkpoints import read_checkpoint
 from pipelines.network_actors import device_of
 
@@ -49,6 +50,8 @@ class Mapping:
     """What the map's store was planned from, in one word."""
     learned: Root | None = None
     """Where the checkpoint lies, if not in the root."""
+    probabilities: bool = False
+    """Whether the map has the probability of each class."""
 
 
 def start_mapping(job: Mapping, on_gpu: bool = False) -> "Mapper":
@@ -105,14 +108,15 @@ class Mapper:
 
     def _map(self, store: Store, attempt: Attempt, tile: Tile) -> dict[str, Any]:
         began, window, turn = time.monotonic(), self.job.grid.window(tile), Turn(self.computing)
-        pixels = self._pixels(tile, turn)
-        for array, layer in zip(store.arrays(*crops.MAP_ARRAYS), pixels, strict=True):
-            attempt.write(array, window.slices, layer)
-        counts = np.bincount(pixels[0].ravel(), minlength=256)
+        answer = self._answer(tile, turn)
+        layers = answer.crop, answer.confidence, self._observations(window, answer.crop), *answer.layers[2:]
+        for array, layer in zip(store.arrays(*crops.map_arrays(self.job.probabilities)), layers, strict=True):
+            attempt.write(array, (*[slice(None)] * (layer.ndim - 2), *window.slices), layer)
+        counts = np.bincount(answer.crop.ravel(), minlength=256)
         record = {
             "plan": self.job.plan,
             "classes": {str(value): int(counts[value]) for value in np.flatnonzero(counts)},
-            "valid": int(pixels[0].size - counts[IGNORE]),
+            "valid": int(answer.crop.size - counts[IGNORE]),
             "weights_sha256": self.predictor.card.weights_sha256,
             "worker": f"{socket.gethostname()}/{os.getpid()}",
             "window": self.windows.side,
@@ -121,7 +125,16 @@ class Mapper:
         }
         return attempt.commit(record)
 
-    def _pixels(self, tile: Tile, turn: "Turn") -> tuple[Pixels, Pixels]:
+    def _observations(self, window: Window, crop: Pixels) -> Pixels:
+        """How many clear ones each crop rests on."""
+        known = crop != IGNORE
+        if not known.any():
+            return crop
+        store = Store(self.job.root, cube.NAME)
+        counts = count_observations(store, window, self.predictor.card.period_index)
+        return np.where(known, np.minimum(counts, crops.MOST_OBSERVATIONS), IGNORE).astype(np.uint8)
+
+    def _answer(self, tile: Tile, turn: "Turn") -> Answer:
         """In smaller windows where memory runs out: of a seamless network the same answer, and slower."""
         while True:
             side = self.windows.side
@@ -157,30 +170,29 @@ def predict_tile(
     tile: Tile,
     computing: AbstractContextManager[Any] = ALONE,
     side: int | None = None,
-) -> tuple[Pixels, Pixels]:
-    """Crop and confidence of a tile; ground outside the region is no data.
+) -> Answer:
+    """What the network says of a tile; ground outside the region is no data.
 
     Each window is seen with its halo and only its core is kept: with statistics fixed at inference a pixel's class
     depends on its own surroundings alone, so there is nothing to blend and no seam to hide.
     """
     whole = job.grid.window(tile)
     halo = predictor.halo if job.halo is None else job.halo
-    crop = np.full((whole.height, whole.width), IGNORE, np.uint8)
-    confidence = crop.copy()
+    classes = len(predictor.card.classes) if job.probabilities else 0
+    answer = Answer.nothing((whole.height, whole.width), classes)
     outside = outside_region(job.region, job.grid, whole)
     if outside.all():
-        return crop, confidence
+        return answer
     ground = read_cube(Store(job.root, cube.NAME), whole.grown(halo))
     with computing:
         for core in cores_of(whole, side or predictor.window):
             here = core.seen_from(whole).slices
             if not outside[here].all():
                 around = core.grown(halo).seen_from(whole.grown(halo))
-                seen = predictor.predict(ground[:, :, *around.slices])
-                inner = slice(halo, halo + core.height), slice(halo, halo + core.width)
-                crop[here], confidence[here] = (layer[inner] for layer in seen)
-    crop[outside] = confidence[outside] = IGNORE
-    return crop, confidence
+                seen = predictor.predict(ground[:, :, *around.slices], job.probabilities)
+                answer.take(here, seen, (slice(halo, halo + core.height), slice(halo, halo + core.width)))
+    answer.forget(outside)
+    return answer
 
 
 def cores_of(whole: Window, side: int) -> Iterator[Window]:

@@ -17,7 +17,7 @@ import torch
 
 from catalogs import cube
 from catalogs.bands import BANDS
-from catalogs.crops import MAP, map_layouts
+from catalogs.crops import MAP, map_coordinates, map_layouts
 from catalogs.description import identity
 from catalogs.ledger import Ledger
 from catalogs.root import Root
@@ -68,10 +68,10 @@ workers = {workers}
 """
 
 
-def write_cube(folder: Path, root: str, workers: int = 2) -> Path:
+def write_cube(folder: Path, root: str, workers: int = 2, more: str = "") -> Path:
     """A project whose cube is noise over fields, with clouds; and a network that nobody trained. Gives its file."""
     path = folder / "project.toml"
-    path.write_text(PROJECT.format(root=root, workers=workers))
+    path.write_text(PROJECT.format(root=root, workers=workers) + more)
     plan = make_plan(load_project(path))
     write_pixels(plan)
     for name, data in checkpoint(plan).items():
@@ -93,9 +93,14 @@ def write_pixels(plan: Plan) -> None:
         here = pixels[unit.period, :, y, x]
         digests = [
             write_shard(store.array("reflectance"), (unit.period, slice(None), y, x), here),
-            write_shard(store.array("observations"), (unit.period, y, x), (here[0] > 0).astype(np.uint8)),
+            write_shard(store.array("observations"), (unit.period, y, x), observed(here, 3 + unit.period)),
         ]
         store.ledger.commit(unit.name, {"digests": digests, "scenes": []})
+
+
+def observed(pixels: np.ndarray, most: int) -> np.ndarray:
+    """From 1 to `most` clear observations where there is ground to be seen."""
+    return np.where(pixels[0] > 0, 1 + pixels[1] % most, 0).astype(np.uint8)
 
 
 def checkpoint(plan: Plan) -> dict[str, bytes]:
@@ -125,8 +130,10 @@ def map_here(plan: Plan) -> None:
     """What `map` does, without a cluster."""
     described, store = describe_map(plan, read_checkpoint(plan.root, "season")[1]), Store(plan.root, MAP)
     about = {"title": f"Crop map of {plan.project.region.name}", "Conventions": "CF-1.11"}
-    store.begin(map_layouts(plan.grid, plan.taxonomy), spatial_coordinates(plan.grid), described, about)
-    work = start_mapping(replace(mapping_of(plan, "season"), plan=identity(described)))
+    more = plan.project.map.probabilities
+    coordinates = map_coordinates(plan.grid, plan.taxonomy, more)
+    store.begin(map_layouts(plan.grid, plan.taxonomy, more), coordinates, described, about)
+    work = start_mapping(replace(mapping_of(plan, "season"), plan=identity(described), probabilities=more))
     todo = store.to_do(units_of(plan, MAP))
     for tile in plan.tiles:
         if str(tile) in todo:
@@ -239,9 +246,9 @@ class Disturbed:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._predictor, name)
 
-    def predict(self, x: np.ndarray) -> Any:
+    def predict(self, x: np.ndarray, probabilities: bool = False) -> Any:
         self._disturbing.at("computing", HERE.unit)
-        return self._predictor.predict(x)
+        return self._predictor.predict(x, probabilities)
 
 
 def disturbed(disturbing: Disturbing, mapper: Mapper, tile: Any) -> dict[str, Any]:
