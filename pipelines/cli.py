@@ -155,7 +155,7 @@ def export(
     out: Annotated[Path | None, typer.Option(help="The folder for them; cog in the root, if none is given.")] = None,
     as_json: Json = False,
 ) -> None:
-    """The map, or a part of it, as cloud-optimised GeoTIFFs: crop.tif and confidence.tif."""
+    """The map, or a part of it, as cloud-optimised GeoTIFFs: crop.tif, confidence.tif, observations.tif."""
     _verb("export", project, as_json, None, _again(*sys.argv[1:]), region=region, out=out and out.absolute())
 
 

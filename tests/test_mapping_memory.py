@@ -66,9 +66,7 @@ def weights_of(card: Card, settings: Any) -> dict[str, Tensor]:
     ("architecture", "probabilities"),
     [*((name, False) for name in SETTINGS), ("unet", True), ("swift", True), ("forest-spectral", True)],
 )
-def test_a_window_takes_no_more_memory_than_was_planned(
-    architecture: str, probabilities: bool, tmp_path: Path
-) -> None:
+def test_a_window_takes_no_more_memory_than_was_planned(architecture: str, probabilities: bool, tmp_path: Path) -> None:
     settings = SETTINGS[architecture](periods=PERIODS, classes=CLASSES, **OWN.get(architecture, {}))
     card = Card(
         name="season",
