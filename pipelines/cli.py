@@ -71,9 +71,15 @@ def plan(project: ProjectFile, as_json: Json = False) -> None:
 
 
 @app.command()
-def ingest(project: ProjectFile, address: Address = None, as_json: Json = False) -> None:
+def ingest(
+    project: ProjectFile,
+    search_again: Annotated[bool, typer.Option("--search-again", help="Ask the catalogue for new scenes.")] = False,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
     """Scenes to the cube: search, mask clouds, compose the season's periods."""
-    _verb("ingest", project, as_json, address)
+    again = _again(*sys.argv[1:]) if search_again else ""
+    _verb("ingest", project, as_json, address, again, search_again=search_again)
 
 
 @app.command()

@@ -16,6 +16,8 @@ from shapely.geometry.base import BaseGeometry
 from catalogs import crops, cube
 from catalogs.attempts import Attempt
 from catalogs.cube import count_observations, read_cube
+from catalogs.description import identity
+from catalogs.errors import BadInput
 from catalogs.grid import Grid, Tile, Window
 from catalogs.region_mask import outside_region
 from catalogs.root import Root
@@ -25,6 +27,7 @@ from models.memory import give_back, is_out_of_memory
 from models.predictor import Predictor, load_predictor
 from models.window import Answer
 from pipelines.checkpoints import read_checkpoint
+from pipelines.map_inputs import Sight
 from pipelines.network_actors import device_of
 
 SMALLEST = 64
@@ -48,6 +51,8 @@ class Mapping:
     """Pixels; None for what the network asks for."""
     plan: str = ""
     """What the map's store was planned from, in one word."""
+    described: str = ""
+    """The same, with the inputs that each tile is made of: what the store says as long as this job is the latest."""
     learned: Root | None = None
     """Where the checkpoint lies, if not in the root."""
     probabilities: bool = False
@@ -86,27 +91,45 @@ class Mapper:
 
     def __call__(self, tile: Tile) -> dict[str, Any]:
         """The record of a tile, which it or somebody before it has committed."""
-        store, unit = Store(self.job.root, crops.MAP), str(tile)
-        if done := self._done(store, unit):
-            return done
-        attempt = store.attempt(unit)
-        try:
-            return self._map(store, attempt, tile)
-        except Exception:
-            attempt.discard()
-            if done := self._done(store, unit):  # another run has finished, and cleaned up behind this one
+        store, unit, origin = Store(self.job.root, crops.MAP), str(tile), self._origin(tile)
+        while True:
+            if done := self._done(store, unit, origin):
                 return done
-            raise
+            attempt = store.attempt(unit)
+            try:
+                record = self._map(store, attempt, tile, origin)
+            except Exception:
+                attempt.discard()
+                if done := self._done(store, unit, origin):  # another run has finished, and cleaned up behind this one
+                    return done
+                raise
+            if _is_of(record, origin):  # and not of a worker that has slept since the map's inputs changed
+                return record
 
-    def _done(self, store: Store, unit: str) -> dict[str, Any] | None:
-        """A record of a store that was planned anew since is none."""
+    def _origin(self, tile: Tile) -> dict[str, Any]:
+        """What the record of a tile says of where its pixels come from."""
+        halo = self.predictor.halo if self.job.halo is None else self.job.halo
+        card = self.predictor.card
+        made_of = Sight(self.job.grid, halo, card.period_index).read(self.job.root, tile)
+        return {"plan": self.job.plan, "weights_sha256": card.weights_sha256, "made_of": made_of}
+
+    def _done(self, store: Store, unit: str, origin: dict[str, Any]) -> dict[str, Any] | None:
+        """A record of what the map was made of before is none."""
         record = store.finished(unit)
-        if record and record["plan"] != self.job.plan:
-            store.ledger.forget(unit)
-            return None
-        return record
+        if record is None or _is_of(record, origin):
+            return record
+        self._check_latest(store)
+        store.take_back([(unit, ())])
+        return None
 
-    def _map(self, store: Store, attempt: Attempt, tile: Tile) -> dict[str, Any]:
+    def _check_latest(self, store: Store) -> None:
+        """Who comes late, from a run before the last change, takes nothing back."""
+        described = store.description()
+        if self.job.described and (described is None or identity(described) != self.job.described):
+            why = "has been planned anew since this run began."
+            raise BadInput(store.root.path(store.name), why, "Give `furrow map` again.")
+
+    def _map(self, store: Store, attempt: Attempt, tile: Tile, origin: dict[str, Any]) -> dict[str, Any]:
         began, window, turn = time.monotonic(), self.job.grid.window(tile), Turn(self.computing)
         answer = self._answer(tile, turn)
         layers = answer.crop, answer.confidence, self._observations(window, answer.crop), *answer.layers[2:]
@@ -114,10 +137,9 @@ class Mapper:
             attempt.write(array, (*[slice(None)] * (layer.ndim - 2), *window.slices), layer)
         counts = np.bincount(answer.crop.ravel(), minlength=256)
         record = {
-            "plan": self.job.plan,
+            **origin,
             "classes": {str(value): int(counts[value]) for value in np.flatnonzero(counts)},
             "valid": int(answer.crop.size - counts[IGNORE]),
-            "weights_sha256": self.predictor.card.weights_sha256,
             "worker": f"{socket.gethostname()}/{os.getpid()}",
             "window": self.windows.side,
             "computing": round(turn.seconds, 3),
@@ -146,6 +168,10 @@ class Mapper:
                 if self.windows.side == side and not self.windows.shrink(self.predictor.stride):
                     raise
             give_back()  # here the error is gone, and with it what it held
+
+
+def _is_of(record: dict[str, Any], origin: dict[str, Any]) -> bool:
+    return record | origin == record
 
 
 @dataclass

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from catalogs import crops
-from catalogs.description import identity
+from catalogs import crops, cube
 from catalogs.grid import Grid, Tile
 from catalogs.root import Root
 from catalogs.shards import digest_of
@@ -16,6 +15,7 @@ from catalogs.stores import Store
 from catalogs.taxonomy import IGNORE
 from cluster.items import item_workers
 from cluster.progress import Progress
+from pipelines.map_inputs import Sight, plan_word
 from pipelines.outcomes import Unfinished
 from pipelines.plan import Plan
 from pipelines.stored import missing, units_of
@@ -33,6 +33,10 @@ class Verifying:
     """What the store was planned from, in one word."""
     probabilities: bool
     """Whether the map has the probability of each class."""
+    weights: str
+    """SHA-256 of those of the network."""
+    with_cube: bool
+    """Whether the cube is still there, to be asked what it is."""
 
 
 def verify(plan: Plan, progress: Progress, repair: bool = False) -> dict[str, Any]:
@@ -42,7 +46,9 @@ def verify(plan: Plan, progress: Progress, repair: bool = False) -> dict[str, An
     if described is None:
         raise missing(plan.root, crops.MAP, "map")
     store.check(described["grid"], plan.grid_description)
-    job = Verifying(plan.root, plan.grid, identity(described), plan.project.map.probabilities)
+    cube_is_there = Store(plan.root, cube.NAME).description() is not None
+    weights = described["checkpoint"]["weights_sha256"]
+    job = Verifying(plan.root, plan.grid, plan_word(described), plan.project.map.probabilities, weights, cube_is_there)
     wrong, valid = dict(strangers(plan, store)), 0
     workers = item_workers(plan.project.compute.address, plan.workers)
     with progress.stage("verify", len(plan.tiles), "tiles") as bar, workers as each:
@@ -53,8 +59,8 @@ def verify(plan: Plan, progress: Progress, repair: bool = False) -> dict[str, An
                 wrong[str(tile)] = found if isinstance(found, str) else f"cannot be read ({found})"
             bar.advance()
     if repair:
-        for unit in wrong:
-            store.ledger.forget(unit)
+        objects = dict(units_of(plan, crops.MAP))
+        store.take_back((unit, objects.get(unit, ())) for unit in wrong)
     if wrong:
         raise Unfinished(told(wrong, len(plan.tiles), repair))
     hectares = valid * plan.grid.resolution**2 / 10_000
@@ -70,6 +76,8 @@ def verify_tile(job: Verifying, tile: Tile) -> int | str:
         return "has no commit record"
     if record.get("plan") != job.plan:
         return "was made for a map that was planned differently"
+    if not _is_current(job, tile, record):
+        return "was made of other scenes or by another network than the map's are now"
     keys = crops.map_objects(job.grid, tile, job.probabilities)
     if record.get("objects") != [*keys]:
         return "has a commit record of other objects"
@@ -81,6 +89,13 @@ def verify_tile(job: Verifying, tile: Tile) -> int | str:
         if digest_of([data]) != digest:
             return f"has other bytes in {key} than were committed"
     return _of_pixels(job, store, tile, record)
+
+
+def _is_current(job: Verifying, tile: Tile, record: dict[str, Any]) -> bool:
+    made_of = record["made_of"]
+    sight = Sight(job.grid, made_of["halo"], made_of["periods"])
+    same_network = record["weights_sha256"] == job.weights
+    return same_network and (not job.with_cube or sight.read(job.root, tile) == made_of)
 
 
 def _of_pixels(job: Verifying, store: Store, tile: Tile, record: dict[str, Any]) -> int | str:

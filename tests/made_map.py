@@ -1,5 +1,6 @@
 """A cube that is ready to be mapped, and workers of `map` that are killed or paused at chosen points, once each."""
 
+import io
 import json
 import os
 import signal
@@ -17,13 +18,12 @@ import torch
 
 from catalogs import cube
 from catalogs.bands import BANDS
-from catalogs.crops import MAP, map_coordinates, map_layouts
-from catalogs.description import identity
+from catalogs.crops import MAP
 from catalogs.ledger import Ledger
 from catalogs.root import Root
 from catalogs.stores import Store, spatial_coordinates, write_shard
 from catalogs.taxonomy import ten_crops
-from cluster.progress import LineProgress
+from cluster.progress import LineProgress, Progress
 from models.card import Card
 from models.checkpoint import encode
 from models.normalisation import Normalisation
@@ -31,7 +31,7 @@ from models.unet import UNet, UNetSettings
 from pipelines import map as verb
 from pipelines import mapping
 from pipelines.checkpoints import read_checkpoint
-from pipelines.map import describe_map, make_map, mapping_of
+from pipelines.map import begin_map, make_map, mapping_into
 from pipelines.mapping import Mapper, start_mapping
 from pipelines.plan import Plan, make_plan
 from pipelines.project import load_project
@@ -126,14 +126,10 @@ def checkpoint(plan: Plan) -> dict[str, bytes]:
     return encode(network.state_dict(), card)
 
 
-def map_here(plan: Plan) -> None:
+def map_here(plan: Plan, progress: Progress | None = None) -> None:
     """What `map` does, without a cluster."""
-    described, store = describe_map(plan, read_checkpoint(plan.root, "season")[1]), Store(plan.root, MAP)
-    about = {"title": f"Crop map of {plan.project.region.name}", "Conventions": "CF-1.11"}
-    more = plan.project.map.probabilities
-    coordinates = map_coordinates(plan.grid, plan.taxonomy, more)
-    store.begin(map_layouts(plan.grid, plan.taxonomy, more), coordinates, described, about)
-    work = start_mapping(replace(mapping_of(plan, "season"), plan=identity(described), probabilities=more))
+    store, described = begin_map(plan, read_checkpoint(plan.root, "season")[1], progress or LineProgress(io.StringIO()))
+    work = start_mapping(mapping_into(plan, described))
     todo = store.to_do(units_of(plan, MAP))
     for tile in plan.tiles:
         if str(tile) in todo:
