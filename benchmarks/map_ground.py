@@ -75,6 +75,7 @@ def write_cube(ground: Ground) -> None:
         picture = np.moveaxis(spectra[fields], -1, 0) + rng.normal(0, 120, (len(BANDS), ground.tile, ground.tile))
         y, x = grid.window(tile).slices
         write_shard(store.array("reflectance"), (period, slice(None), y, x), picture.clip(1, 10_000).astype(np.uint16))
+        write_shard(store.array("observations"), (period, y, x), (fields % 5).astype(np.uint8))
 
 
 def checkpoint(ground: Ground) -> dict[str, bytes]:

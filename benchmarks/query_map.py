@@ -10,9 +10,10 @@ from catalogs.class_counts import write_counts
 from catalogs.cog_writing import Picture, colours_of, write_cog
 from catalogs.crops import MAP, map_layouts
 from catalogs.grid import Grid, Tile, Window
-from catalogs.multiscales import level_attributes, make_visible, map_attributes
+from catalogs.multiscales import level_attributes, map_attributes
 from catalogs.pyramid import factors, level_coordinates, level_layouts, level_store, sources, squares_of
 from catalogs.root import Root
+from catalogs.store_attributes import set_attributes
 from catalogs.stores import Store, spatial_coordinates, write_shard
 from catalogs.taxonomy import ten_crops
 from pipelines.pyramid_squares import Thinning, thin_square
@@ -43,11 +44,12 @@ def make_map(folder: Path, grid: Grid) -> None:
 def _fill(root: Root, grid: Grid) -> None:
     store = Store(root, MAP)
     store.begin(map_layouts(grid, TAXONOMY), spatial_coordinates(grid), {"store": "map"})
-    crop, confidence = store.arrays("crop", "confidence")
+    crop, confidence, observations = store.arrays("crop", "confidence", "observations")
     for tile, pixels in _tiles(grid):
         where = grid.window(tile).slices
         write_shard(crop, where, pixels)
         write_shard(confidence, where, np.full_like(pixels, 90))
+        write_shard(observations, where, np.full_like(pixels, 12))
 
 
 def _thin(root: Root, grid: Grid) -> None:
@@ -64,7 +66,7 @@ def _thin(root: Root, grid: Grid) -> None:
                 row, col = map(int, place.split("-"))
                 counts[Tile(grid.first.row + row, grid.first.col + col)] = found
     write_counts(root, grid, TAXONOMY, counts)
-    make_visible(root, MAP, map_attributes(grid, factors(grid)))
+    set_attributes(root, MAP, map_attributes(grid, factors(grid)))
 
 
 def _tiles(grid: Grid) -> Iterator[tuple[Tile, NDArray[np.uint8]]]:

@@ -6,7 +6,7 @@ moved into the store; whoever comes later throws its own away. So a committed sh
 another device may differ from the first in the last bit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -64,6 +64,22 @@ def settle(root: Root, store: str, unit: str, record: Mapping[str, Any]) -> bool
         if not root.move(place_of(root, store, unit, record["attempt"], number), here) and not root.exists(here):
             return False
     return True
+
+
+def take_back(root: Root, store: str, unit: str, objects: Iterable[str] = ()) -> None:
+    """Forget that a unit was done; `objects` are those that it should have, beside those that its record names.
+
+    What its writer has not moved yet goes first: should that wake, it has nothing to move. Then what lies in the store,
+    and last the record. So the next record never finds the objects of this one in place of its own.
+    """
+    ledger = Ledger(root, store)
+    ((_, record),) = ledger.records([unit])
+    named = record.get("objects", ())
+    for number in range(len(named) if "attempt" in record else 0):
+        root.remove(place_of(root, store, unit, record["attempt"], number))
+    for key in {*named, *objects}:
+        root.remove(f"{store}/{key}")
+    ledger.forget(unit)
 
 
 def place_of(root: Root, store: str, unit: str, name: str, number: int) -> str:

@@ -84,30 +84,44 @@ def cube_coordinates(grid: Grid, periods: Sequence[Period]) -> dict[str, Coordin
     }
 
 
-def read_cube(store: Store, window: Window) -> np.ndarray:
+def read_cube(store: Store, window: Window) -> NDArray[np.uint16]:
     """Reflectance (time, band, y, x) of a window; ground beyond the grid's edge is no data."""
     array = store.array("reflectance")
-    inside = window.clipped((array.shape[2], array.shape[3]))
-    pixels = np.zeros((array.shape[0], array.shape[1], window.height, window.width), np.uint16)
-    y, x = inside.y - window.y, inside.x - window.x
+    return _read(store, array, window, range(array.shape[0]))
+
+
+def count_observations(store: Store, window: Window, periods: Sequence[int]) -> NDArray[np.uint16]:
+    """How many clear observations (y, x) of some periods a window has."""
+    counts: NDArray[np.uint16] = _read(store, store.array("observations"), window, periods).sum(axis=0, dtype=np.uint16)
+    return counts
+
+
+def _read(store: Store, array: zarr.Array[Any], window: Window, periods: Sequence[int]) -> NDArray[Any]:
+    inside = window.clipped((array.shape[-2], array.shape[-1]))
+    pixels = np.zeros((len(periods), *array.shape[1:-2], window.height, window.width), array.dtype)
     if inside.height and inside.width:
-        here = pixels[:, :, y : y + inside.height, x : x + inside.width]
+        here = pixels[..., *inside.seen_from(window).slices]
         if store.root.is_local:
-            _copy_chunks(Path(store.root.path(store.name)), array, inside, here)
+            _copy_chunks(Path(store.root.path(store.name)), array, inside, periods, here)
         else:
-            here[...] = array[(slice(None), slice(None), *inside.slices)]
+            first = min(periods)
+            seen = np.asarray(array[(slice(first, max(periods) + 1), ..., *inside.slices)])  # all are asked for at once
+            for period, out in zip(periods, here, strict=True):
+                out[...] = seen[period - first]
     return pixels
 
 
-def _copy_chunks(place: Path, array: zarr.Array[Any], window: Window, out: NDArray[np.uint16]) -> None:
+def _copy_chunks(
+    place: Path, array: zarr.Array[Any], window: Window, periods: Sequence[int], out_TYX: NDArray[Any]
+) -> None:
     """What zarr's own reader does, in half the time: chunks of local shards, decoded into one buffer."""
     assert array.shards is not None
     shard, side = array.shards[-1], array.chunks[-1]
-    across = shard // side
-    buffer = np.empty(array.chunks, np.uint16)
-    for period in range(array.shape[0]):
+    across, bands = shard // side, (0,) * (array.ndim - 3)
+    buffer = np.empty(array.chunks, array.dtype)
+    for period, out in zip(periods, out_TYX, strict=True):
         for i, j in product(_touched(window.y, window.height, shard), _touched(window.x, window.width, shard)):
-            path = place / shard_key("reflectance", period, 0, i, j)
+            path = place / shard_key(array.basename, period, *bands, i, j)
             if not path.exists():  # a tile that the region does not reach
                 continue
             chunks = map_shard(path, across**2)
@@ -116,8 +130,7 @@ def _copy_chunks(place: Path, array: zarr.Array[Any], window: Window, out: NDArr
                 chunks.read((ci % across) * across + cj % across, buffer)
                 chunk = Window(ci * side, cj * side, side, side)
                 both = part.within(chunk)
-                seen = buffer[(0, slice(None), *both.seen_from(chunk).slices)]
-                out[(period, slice(None), *both.seen_from(window).slices)] = seen
+                out[..., *both.seen_from(window).slices] = buffer[0][..., *both.seen_from(chunk).slices]
 
 
 def _touched(start: int, length: int, step: int) -> range:

@@ -1,11 +1,17 @@
 """Commit records: one small file for each finished unit of work, written only after its pixels."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from catalogs.root import Root
+
+READERS = 16
+"""Records that are read at a time: each is a small object, far away if the root is."""
+
+BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,19 @@ class Ledger:
             return self.record(unit)
         except FileNotFoundError:
             return None
+
+    def records(self, units: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Each unit with its record; an empty one if there is none, or none that can be read."""
+        with ThreadPoolExecutor(READERS) as readers:
+            for start in range(0, len(units), BATCH):  # so that those of a country are never held at once
+                some = units[start : start + BATCH]
+                yield from zip(some, readers.map(self._readable, some), strict=True)
+
+    def _readable(self, unit: str) -> dict[str, Any]:
+        try:
+            return self.found(unit) or {}
+        except ValueError:
+            return {}
 
     def fail(self, unit: str, reason: str) -> None:
         self.root.write(f"{self.folder}/failed/{unit}.json", _encoded({"reason": reason}))

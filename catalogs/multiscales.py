@@ -4,18 +4,13 @@ zarr-conventions/multiscales, proj and spatial, each v0.1, known by their UUIDs.
 for overviews, rio-tiler for what to read when little is asked for.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import zarr
 from pyproj import CRS
-from zarr.core.buffer import default_buffer_prototype
-from zarr.storage import MemoryStore
 
 from catalogs.grid import Grid, Window
 from catalogs.pyramid import FINEST, level_shape
-from catalogs.root import Root
 
 ABOUT = {
     "multiscales": ("d35379db-88df-4056-af3a-620245f8e347", "multiscales", "Multiscale layout of zarr datasets"),
@@ -92,21 +87,3 @@ def _crs(grid: Grid) -> dict[str, str]:
     crs = CRS.from_user_input(grid.crs)
     code = crs.to_authority()
     return {"proj:code": ":".join(code)} if code else {"proj:wkt2": crs.to_wkt()}
-
-
-def make_visible(root: Root, name: str, attributes: dict[str, Any]) -> None:
-    """Give a store attributes, and the metadata of the groups in it, in one write; the same are the same bytes.
-
-    Zarr would write the store's metadata twice, and in between they would look like a template that was cut off.
-    """
-    mark = f"{name}/zarr.json"
-    keys = sorted(key for key in root.keys(name) if key.endswith("/zarr.json"))
-    prototype = default_buffer_prototype()
-    copy = MemoryStore({key.removeprefix(f"{name}/"): prototype.buffer.from_bytes(root.read(key)) for key in keys})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # zarr warns that consolidated metadata are not in the v3 text yet
-        zarr.open_group(copy, mode="r+", use_consolidated=False).attrs.update(attributes)
-        zarr.consolidate_metadata(copy)
-    made = copy._store_dict["zarr.json"].to_bytes()
-    if made != root.read(mark):
-        root.write(mark, made)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from math import isnan, nan
@@ -40,6 +40,11 @@ class Scene:
     """Percent; not a number where the catalogue does not tell it."""
     platform: str = ""
 
+    @property
+    def key(self) -> tuple[str, str, int, str]:
+        """Scenes with the same have the same pixels."""
+        return self.id, self.moment, self.offset, self.baseline
+
     @cached_property
     def time(self) -> datetime:
         return datetime.fromisoformat(self.moment)
@@ -59,7 +64,18 @@ class SceneList:
     @property
     def identity(self) -> str:
         """The same wherever the files lie, so links do not count."""
-        return identity({"scenes": [(scene.id, scene.moment, scene.offset, scene.baseline) for scene in self.scenes]})
+        return identity({"scenes": [scene.key for scene in self.scenes]})
+
+    def keeping(self, known: "SceneList") -> "SceneList":
+        """This list, in which a scene that is known from another is told as there; but its links may be new ones."""
+        before = {scene.key: scene for scene in known.scenes}
+        scenes = (replace(before.get(scene.key, scene), hrefs=scene.hrefs) for scene in self.scenes)
+        return SceneList(tuple(scenes), self.left_out)
+
+    def changed_from(self, known: "SceneList") -> set[str]:
+        """Names that both lists have, of scenes that are not the same."""
+        before = {scene.id: scene.key for scene in known.scenes}
+        return {scene.id for scene in self.scenes if before.get(scene.id, scene.key) != scene.key}
 
     def encode(self, search: Mapping[str, Any]) -> bytes:
         content = {

@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import gcd
 from typing import Any
@@ -16,7 +17,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, StorePath
 
-from catalogs.attempts import Attempt, attempts_of, settle
+from catalogs.attempts import Attempt, attempts_of, settle, take_back
 from catalogs.description import differences, identity
 from catalogs.errors import BadInput
 from catalogs.grid import Grid, Tile
@@ -27,6 +28,9 @@ from catalogs.shards import digest_of, encoded_shard
 CODEC = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", blocksize=512 * 1024)
 """The fastest of the small ones: 56 % of raw reflectance at twice the speed of zstd 3 (benchmarks/ingest.py)."""
 
+
+TAKERS = 16
+"""Units that are taken back at a time: a bucket's answer is what takes time."""
 
 CHUNK = 256
 """Pixels of a side that a reader gets at once."""
@@ -149,8 +153,13 @@ class Store:
         record = self.ledger.found(unit)
         if record is None or settle(self.root, self.name, unit, record):
             return record
-        self.ledger.forget(unit)
+        self.take_back([(unit, ())])
         return None
+
+    def take_back(self, units: Iterable[tuple[str, Iterable[str]]]) -> None:
+        """Let units be made anew, given the objects that they write."""
+        with ThreadPoolExecutor(TAKERS) as takers:
+            list(takers.map(lambda unit: take_back(self.root, self.name, *unit), units))
 
     def sweep(self) -> None:
         """Remove what killed writers left behind. Who is still at work finds that its unit is done by somebody else."""

@@ -14,9 +14,11 @@ from models.forest import Forest, forest_of
 from models.forest_features import Features
 from models.forest_settings import BLOCK, ForestSettings
 from models.normalisation import NO_DATA
-from models.window import NO_CLASS, Labels, check_window
+from models.window import Answer, check_window
 
 # Axis legend: T period, B band, Y row, X column, F feature, N pixel, K class.
+
+WHOLE = slice(None), slice(None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,17 +41,15 @@ class ForestPredictor:
     def window(self) -> int:
         return self.features.settings.window
 
-    def predict(self, x_TBYX: NDArray[np.uint16]) -> tuple[Labels, Labels]:
+    def predict(self, x_TBYX: NDArray[np.uint16], probabilities: bool = False) -> Answer:
         check_window(self.card, x_TBYX)
         used_TBYX = x_TBYX[list(self.card.period_index)]
-        crop = np.empty(used_TBYX.shape[-2:], np.uint8)
-        confidence = np.empty_like(crop)
+        answer = Answer.nothing(used_TBYX.shape[-2:], self.forest.classes if probabilities else 0)
         padded = self._padded(used_TBYX)
-        for rows, columns in self._blocks(crop.shape):
-            crop[rows, columns], confidence[rows, columns] = self._answer(padded, rows, columns)
-        empty = (used_TBYX == NO_DATA).all(axis=(0, 1))
-        crop[empty] = confidence[empty] = NO_CLASS
-        return crop, confidence
+        for rows, columns in self._blocks(answer.crop.shape):
+            answer.take((rows, columns), self._answer(padded, rows, columns, probabilities), WHOLE)
+        answer.forget((used_TBYX == NO_DATA).all(axis=(0, 1)))
+        return answer
 
     def _padded(self, used_TBYX: NDArray[np.uint16]) -> NDArray[np.uint16]:
         """Beyond the window there is no data, as there is none beyond a grid."""
@@ -63,13 +63,20 @@ class ForestPredictor:
             for y, x in product(range(0, shape[0], side), range(0, shape[1], side))
         ]
 
-    def _answer(self, padded: NDArray[np.uint16], rows: slice, columns: slice) -> tuple[Labels, Labels]:
+    def _answer(self, padded: NDArray[np.uint16], rows: slice, columns: slice, probabilities: bool) -> Answer:
         around = (slice(part.start, part.stop + 2 * self.halo) for part in (rows, columns))
         planes_FYX = self.features.planes(padded[:, :, *around], self.halo)
         share_NK = self.forest.shares(planes_FYX.reshape(len(planes_FYX), -1).T)
         crop, percent = share_NK.argmax(axis=1), np.rint(share_NK.max(axis=1) * 100)
         shape = planes_FYX.shape[1:]
-        return crop.astype(np.uint8).reshape(shape), percent.astype(np.uint8).reshape(shape)
+        each_KYX = _percent(share_NK).T.reshape(-1, *shape) if probabilities else None
+        return Answer(crop.astype(np.uint8).reshape(shape), percent.astype(np.uint8).reshape(shape), each_KYX)
+
+
+def _percent(share_NK: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """In place, since shares of all classes are large."""
+    share_NK *= 100
+    return np.rint(share_NK, out=share_NK).astype(np.uint8)
 
 
 def load_forest(state: Mapping[str, Tensor], card: Card, settings: ForestSettings) -> ForestPredictor:

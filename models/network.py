@@ -73,6 +73,10 @@ class NetworkSettings:
         """Channels that it holds of each pixel at full size, about: what memory is reckoned with."""
         return 64
 
+    def answer_bytes(self, pixels: int, probabilities: bool) -> int:
+        """Crop and confidence and, where they are asked for, the probability of each class."""
+        return pixels * (2 + self.classes * probabilities)
+
     def mapping_bytes(self, pixels: int) -> int:
         """Memory, about, that it takes to map a window of so many pixels, halo and all.
 

@@ -17,7 +17,7 @@ from models.forest_predictor import load_forest
 from models.forest_settings import ForestSettings
 from models.network import Network
 from models.normalisation import NO_DATA, normalise
-from models.window import NO_CLASS, Labels, check_window
+from models.window import Answer, check_window
 
 
 class Predictor(Protocol):
@@ -37,8 +37,8 @@ class Predictor(Protocol):
     @property
     def window(self) -> int: ...
 
-    def predict(self, x_TBYX: NDArray[np.uint16]) -> tuple[Labels, Labels]:
-        """Crop and confidence (percent) of each pixel, both 255 where no period that the model uses has data."""
+    def predict(self, x_TBYX: NDArray[np.uint16], probabilities: bool = False) -> Answer:
+        """Of each pixel, 255 where no period that the model uses has data; the probability of each class if asked."""
         ...
 
 
@@ -62,13 +62,12 @@ class NetworkPredictor:
     def window(self) -> int:
         return self.network.settings.window
 
-    def predict(self, x_TBYX: NDArray[np.uint16]) -> tuple[Labels, Labels]:
+    def predict(self, x_TBYX: NDArray[np.uint16], probabilities: bool = False) -> Answer:
         check_window(self.card, x_TBYX)
         used_TBYX = x_TBYX[list(self.card.period_index)]
-        crop, confidence = self._answer(used_TBYX)
-        empty = used_TBYX.max(axis=(0, 1)) == NO_DATA
-        crop[empty] = confidence[empty] = NO_CLASS
-        return crop, confidence
+        answer = self._answer(used_TBYX, probabilities)
+        answer.forget(used_TBYX.max(axis=(0, 1)) == NO_DATA)
+        return answer
 
     @torch.inference_mode()
     def logits(self, used_TBYX: NDArray[np.uint16], shift: float = 0.0) -> Tensor:
@@ -81,17 +80,23 @@ class NetworkPredictor:
         return answer[:, :, :height, :width].contiguous()
 
     @torch.inference_mode()
-    def _answer(self, used_TBYX: NDArray[np.uint16]) -> tuple[Labels, Labels]:
-        logits = self.logits(used_TBYX)
-        highest, crop = logits[0].max(dim=0)
-        others = logits[0].sub_(highest).div_(self.card.temperature).exp_().sum(dim=0)
-        percent = others.reciprocal_().mul_(100).round_()  # softmax of the highest, without that of the rest
-        return crop.to(torch.uint8).cpu().numpy(), percent.to(torch.uint8).cpu().numpy()
+    def _answer(self, used_TBYX: NDArray[np.uint16], probabilities: bool) -> Answer:
+        logits_KYX = self.logits(used_TBYX)[0]
+        highest, crop = logits_KYX.max(dim=0)
+        weight_KYX = logits_KYX.sub_(highest).div_(self.card.temperature).exp_()
+        percent = weight_KYX.sum(dim=0).reciprocal_().mul_(100)  # softmax of the highest, without that of the rest
+        each_KYX = _bytes(weight_KYX.mul_(percent)) if probabilities else None
+        return Answer(crop.to(torch.uint8).cpu().numpy(), _bytes(percent), each_KYX)
 
     def _padded(self, x: Tensor) -> Tensor:
         """No data below and to the right, so that the window's own pixels stay aligned."""
         right, below = -x.shape[-1] % self.stride, -x.shape[-2] % self.stride
         return nn.functional.pad(x, (0, right, 0, below))
+
+
+def _bytes(percent: Tensor) -> NDArray[np.uint8]:
+    rounded: NDArray[np.uint8] = percent.round_().to(torch.uint8).cpu().numpy()
+    return rounded
 
 
 def load_predictor(state: Mapping[str, Tensor], card: Card, device: str = "cpu") -> Predictor:

@@ -1,5 +1,7 @@
 """What every predictor is asked and answers: a window of a cube, and what stands for no class."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,40 @@ from models.errors import Misfit
 NO_CLASS = 255
 
 Labels = NDArray[np.uint8]
+
+# Axis legend: T period, B band, K class, Y row, X column.
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a model says of each pixel of a window."""
+
+    crop: Labels
+    confidence: Labels
+    """Percent."""
+    probability_KYX: Labels | None = None
+    """Percent, where it was asked for."""
+
+    @staticmethod
+    def nothing(shape: tuple[int, ...], classes: int = 0) -> "Answer":
+        """No class anywhere; with `classes`, there is room for the probability of each."""
+        crop = np.full(shape, NO_CLASS, np.uint8)
+        return Answer(crop, crop.copy(), np.full((classes, *shape), NO_CLASS, np.uint8) if classes else None)
+
+    @property
+    def layers(self) -> tuple[Labels, ...]:
+        known = self.crop, self.confidence
+        return known if self.probability_KYX is None else (*known, self.probability_KYX)
+
+    def take(self, here: tuple[slice, slice], other: "Answer", there: tuple[slice, slice]) -> None:
+        """Fill a part of this one with a part of another."""
+        for mine, theirs in zip(self.layers, other.layers, strict=True):
+            mine[..., *here] = theirs[..., *there]
+
+    def forget(self, where_YX: NDArray[np.bool_]) -> None:
+        """Say nothing of some pixels."""
+        for layer in self.layers:
+            layer[..., where_YX] = NO_CLASS
 
 
 def check_window(card: Card, x_TBYX: NDArray[np.uint16]) -> None:

@@ -77,9 +77,21 @@ def plan(
 
 
 @app.command()
+<<<<<<< HEAD
 def ingest(project: ProjectFile, max_cost: MaxCost = None, address: Address = None, as_json: Json = False) -> None:
     """Scenes to the cube: search, mask clouds, compose the season's periods."""
     _verb("ingest", project, as_json, address, max_cost=max_cost)
+=======
+def ingest(
+    project: ProjectFile,
+    search_again: Annotated[bool, typer.Option("--search-again", help="Ask the catalogue for new scenes.")] = False,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
+    """Scenes to the cube: search, mask clouds, compose the season's periods."""
+    again = _again(*sys.argv[1:]) if search_again else ""
+    _verb("ingest", project, as_json, address, again, search_again=search_again)
+>>>>>>> layers
 
 
 @app.command()
@@ -161,7 +173,7 @@ def export(
     out: Annotated[Path | None, typer.Option(help="The folder for them; cog in the root, if none is given.")] = None,
     as_json: Json = False,
 ) -> None:
-    """The map, or a part of it, as cloud-optimised GeoTIFFs: crop.tif and confidence.tif."""
+    """The map, or a part of it, as cloud-optimised GeoTIFFs: crop.tif, confidence.tif, observations.tif."""
     _verb("export", project, as_json, None, _again(*sys.argv[1:]), region=region, out=out and out.absolute())
 
 

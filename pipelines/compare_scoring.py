@@ -53,7 +53,7 @@ def score_share(job: Scoring, predictor_of: Callable[[str], Predictor], share: S
     """Counts by block, and the pixels and seconds of mapping the tile."""
     plan, predictor = job.plan, predictor_of(share.checkpoint)
     whole, began = plan.grid.window(share.tile), time.perf_counter()
-    mapped, _ = predict_tile(mapping_of(plan, share.checkpoint), predictor, share.tile)
+    mapped = predict_tile(mapping_of(plan, share.checkpoint), predictor, share.tile).crop
     seconds = time.perf_counter() - began
     labels = Store(plan.root, crops.LABELS).read("crop", whole.slices)
     truth = np.where(scored_pixels(plan, whole, share.patches), labels, np.uint8(IGNORE))

@@ -57,6 +57,8 @@ class Portion:
 
     unit: CubeUnit
     scenes: tuple[Scene, ...]
+    made_of: str
+    """Which scenes these are, in one word; those that cannot be read count as well."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,8 @@ def _compose(composition: Composition, lost: Lost) -> dict[str, Any]:
     store = Store(composition.root, cube.NAME)
     arrays = store.arrays(*cube.ARRAYS)
     return {
-        view.unit.name: _commit(composition, arrays, view, picture, about)
-        for view, picture in zip(views, pictures, strict=True)
+        view.unit.name: _commit(composition, arrays, view, picture, about | {"made_of": portion.made_of})
+        for portion, view, picture in zip(composition.portions, views, pictures, strict=True)
     }
 
 

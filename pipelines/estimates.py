@@ -103,7 +103,8 @@ def _map(plan: Plan, beside: Root, probes: int, progress: Progress) -> Estimate 
 
     store = Store(plan.root, crops.MAP)
     units, left = _standing(plan, store)
-    sample = _recorded(store, crops.MAP_ARRAYS, left, lambda record: (tile_seconds(record), 1.0))
+    arrays = crops.map_arrays(plan.project.map.probabilities)
+    sample = _recorded(store, arrays, left, lambda record: (tile_seconds(record), 1.0))
     basis = "records"
     if sample is None and probes and can_be_mapped(plan):
         sample, basis = probe_map(plan, beside, probes, progress), "probes"

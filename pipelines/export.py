@@ -1,4 +1,4 @@
-"""export: the map, or a part of it, as two GeoTIFFs that any program opens: crop.tif and confidence.tif."""
+"""export: the map, or a part of it, as GeoTIFFs that any program opens: crop.tif, confidence.tif, observations.tif."""
 
 from collections.abc import Iterator
 from math import ceil, floor
@@ -26,7 +26,7 @@ from pipelines.plan import Plan
 from pipelines.pyramid import map_pixels
 from pipelines.stored import check_whole
 
-RESAMPLING = {"crop": "MODE", "confidence": "AVERAGE"}
+RESAMPLING = {"crop": "MODE", "confidence": "AVERAGE", "observations": "AVERAGE"}
 SAID = ("long_name", "flag_values", "flag_meanings")
 """Attributes of the map's arrays that files repeat."""
 
@@ -38,7 +38,7 @@ FOLDER = "cog"
 
 
 def export(plan: Plan, progress: Progress, region: Path | None = None, out: Path | None = None) -> dict[str, Any]:
-    """Write both files; ground outside the region is no data."""
+    """Write all files; ground outside the region is no data."""
     out = out or _home(plan)
     check_whole(plan, MAP)
     shape = plan.region if region is None else _part(plan, region)

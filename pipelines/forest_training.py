@@ -102,7 +102,7 @@ def _counted(recipe: Recipe, reader: PatchReader, predictor: Any, bar: Bar) -> C
     found = Confusion.empty(len(recipe.card.classes))
     for picture_TCYX, crop in reader.stream(recipe.validation):
         core = (slice(predictor.halo, crop.shape[0] - predictor.halo),) * 2
-        guess, _ = predictor.predict(np.ascontiguousarray(picture_TCYX))
+        guess = predictor.predict(np.ascontiguousarray(picture_TCYX)).crop
         found += confusion(crop[core], guess[core], len(recipe.card.classes))
         bar.advance()
     return found

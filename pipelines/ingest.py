@@ -10,6 +10,7 @@ from catalogs.bands import BANDS
 from catalogs.compositing import single_date
 from catalogs.cube import CubeUnit
 from catalogs.failures import NoAnswer
+from catalogs.renewal import changed_inputs
 from catalogs.scenes import Scene, SceneList
 from catalogs.stores import Store
 from cluster.items import item_workers
@@ -19,16 +20,18 @@ from pipelines.ingest_report import write_ingest_report
 from pipelines.offset_check import check_offsets, offset_decisions
 from pipelines.outcomes import Outcomes
 from pipelines.plan import Plan
+from pipelines.renewal import renew
 from pipelines.scene_search import access_of, find_scenes
 from pipelines.stored import units_of
 
 
-def ingest(plan: Plan, progress: Progress) -> dict[str, Any]:
-    """Fill the cube; what was composed before stays as it is."""
-    found = find_scenes(plan, progress)
+def ingest(plan: Plan, progress: Progress, search_again: bool = False) -> dict[str, Any]:
+    """Fill the cube; what was composed before of the same scenes stays as it is."""
+    found = find_scenes(plan, progress, search_again)
     plan.check_memory(plan.ingest_bytes(found))
     scenes = check_offsets(plan, found, progress)
     store = Store(plan.root, cube.NAME)
+    take_back_changed(plan, store, scenes, progress)
     store.begin(
         cube.cube_layouts(plan.grid, len(plan.periods), COMPOSITES[plan.project.imagery.composite]),
         cube.cube_coordinates(plan.grid, plan.periods),
@@ -48,6 +51,23 @@ def ingest(plan: Plan, progress: Progress) -> dict[str, Any]:
     outcomes.check()
     return {"scenes": len(scenes.scenes), "units": len(units), **report}
 
+
+def take_back_changed(plan: Plan, store: Store, scenes: SceneList, progress: Progress) -> None:
+    """Let what was composed of other scenes than the list now has there be composed anew."""
+    described = describe_cube(plan, scenes)
+    if not changed_inputs(store, described, INPUTS):
+        return
+    by_period, wanted = scenes_by_period(plan, scenes), dict[str, str]()
+    for tile in plan.tiles:
+        ground = plan.ground_lonlat(tile)
+        wanted |= {CubeUnit(n, tile).name: made_of(found.within(ground)) for n, found in enumerate(by_period)}
+    told = "tile periods", "scenes have changed"
+    units = units_of(plan, cube.NAME)
+    renew(store, described, units, lambda unit, record: record.get("made_of") == wanted[unit], progress, told)
+
+
+INPUTS = ("scenes",)
+"""What of a cube's description may change after it was begun."""
 
 SILENCES = 8
 """Groups in a row without an answer from a server, after which no more are asked for: each takes a minute and more."""
@@ -113,16 +133,31 @@ def compositions(plan: Plan, scenes: SceneList, missing: Container[str]) -> Iter
     """What is to be composed, made as workers ask for it: a country has more than a driver should hold."""
     strict = plan.project.imagery.bad_scene == "stop"
     recipe, access = recipe_of(plan), access_of(plan)
-    by_period = [scenes.during(period) for period in plan.periods]
-    if recipe.composite == "single-date":
-        by_period = [SceneList(single_date(found.scenes, _area), ()) for found in by_period]
+    by_period = scenes_by_period(plan, scenes)
     for tiles in plan.groups:
         grounds = {tile: plan.ground_lonlat(tile) for tile in tiles}
         for period, found in enumerate(by_period):
             units = [unit for unit in (CubeUnit(period, tile) for tile in tiles) if unit.name in missing]
-            portions = tuple(Portion(unit, found.within(grounds[unit.tile])) for unit in units)
+            portions = tuple(portion(unit, found.within(grounds[unit.tile])) for unit in units)
             if portions:
                 yield Composition(plan.root, plan.grid, access, recipe, portions, strict)
+
+
+def scenes_by_period(plan: Plan, scenes: SceneList) -> list[SceneList]:
+    """Those that each period is composed of."""
+    by_period = [scenes.during(period) for period in plan.periods]
+    if plan.project.imagery.composite == "single-date":
+        by_period = [SceneList(single_date(found.scenes, _area), ()) for found in by_period]
+    return by_period
+
+
+def portion(unit: CubeUnit, scenes: tuple[Scene, ...]) -> Portion:
+    return Portion(unit, scenes, made_of(scenes))
+
+
+def made_of(scenes: tuple[Scene, ...]) -> str:
+    """For the record of a unit: which scenes lie over it, whether they show something of it or not."""
+    return SceneList(scenes, ()).identity
 
 
 def _area(scene: Scene) -> float:

@@ -1,23 +1,28 @@
 """map: cube and checkpoint to the crop map, one tile at a time, by actors pinned to GPUs or CPU cores."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from catalogs import crops, cube
 from catalogs.bands import BANDS
+from catalogs.cube import CubeUnit
 from catalogs.description import identity
 from catalogs.errors import BadInput
-from catalogs.stores import Store, spatial_coordinates
+from catalogs.renewal import changed_inputs
+from catalogs.stores import Store
 from cluster.progress import Progress
 from models.architectures import settings_of
 from models.card import Card
 from models.predictor import check_fits, load_predictor
 from pipelines.checkpoints import read_checkpoint
+from pipelines.map_inputs import INPUTS, Record, Sight, plan_word
 from pipelines.mapping import Mapping, start_mapping
 from pipelines.network_actors import on_actors
 from pipelines.outcomes import Outcomes
 from pipelines.plan import TILES_IN_HAND, Plan
+from pipelines.renewal import renew
 from pipelines.stored import ITEM, check_whole, identity_of, units_of
 
 
@@ -28,22 +33,12 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     check_classes(plan, card)
     load_predictor(state, card)  # what does not fit together is told here, before a store is begun
     plan.check_memory(plan.bytes_to_map_with(settings_of(card)))
-    store = Store(plan.root, crops.MAP)
-    if store.description() is None:
-        plan.root.remove(ITEM)  # what it describes is about to be made anew
-    described = describe_map(plan, card)
-    store.begin(
-        crops.map_layouts(plan.grid, plan.taxonomy),
-        spatial_coordinates(plan.grid),
-        described,
-        {"title": f"Crop map of {plan.project.region.name}", "Conventions": "CF-1.11"},
-    )
+    store, described = begin_map(plan, card, progress)
     missing = set(store.to_do(units_of(plan, crops.MAP)))
     todo = [tile for tile in plan.tiles if str(tile) in missing]
     outcomes, windows = Outcomes(store), set[int]()
     with progress.stage("map", len(plan.tiles), "tiles", already=len(plan.tiles) - len(todo)) as bar:
-        job = mapping_of(plan, plan.project.checkpoint)
-        job = replace(job, plan=identity(described), learned=plan.checkpoint_root)
+        job = mapping_into(plan, described)
         for tile, outcome in on_actors(plan, partial(start_mapping, job), todo, threads=TILES_IN_HAND):
             outcomes.add(str(tile), outcome)
             bar.advance()
@@ -56,6 +51,53 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
         smallest = min(windows)
         progress.say(f"map: memory ran out at windows of {best} pixels; some tiles were seen in windows of {smallest}")
     return {"map": plan.root.path(crops.MAP), "tiles": len(plan.tiles), "weights_sha256": card.weights_sha256}
+
+
+def begin_map(plan: Plan, card: Card, progress: Progress) -> tuple[Store, dict[str, Any]]:
+    """The store to fill, and what it is planned from; tiles of a cube or a network that has changed are taken back."""
+    store, described = Store(plan.root, crops.MAP), describe_map(plan, card)
+    changed = changed_inputs(store, described, INPUTS)
+    if changed or store.description() is None:
+        plan.root.remove(ITEM)  # what it describes is about to be made anew
+    if changed:
+        told = "tiles", "the checkpoint has changed" if "checkpoint" in changed else "scenes have changed"
+        renew(store, described, units_of(plan, crops.MAP), _still_made_of(plan, card), progress, told)
+    probabilities = plan.project.map.probabilities
+    store.begin(
+        crops.map_layouts(plan.grid, plan.taxonomy, probabilities),
+        crops.map_coordinates(plan.grid, plan.taxonomy, probabilities),
+        described,
+        {"title": f"Crop map of {plan.project.region.name}", "Conventions": "CF-1.11"},
+    )
+    return store, described
+
+
+def _still_made_of(plan: Plan, card: Card) -> Callable[[str, Record], bool]:
+    """Whether a tile's record is of the cube and the network that there are now."""
+    job = mapping_of(plan, card.name)
+    sight = Sight(plan.grid, settings_of(card).halo if job.halo is None else job.halo, card.period_index)
+    units = [CubeUnit(period, tile).name for tile in plan.tiles for period in sight.periods]
+    digests = {
+        unit: {"digests": record.get("digests")} for unit, record in Store(plan.root, cube.NAME).ledger.records(units)
+    }
+    tiles = {str(tile): tile for tile in plan.tiles}
+
+    def still(unit: str, record: Record) -> bool:
+        same_network = record.get("weights_sha256") == card.weights_sha256
+        return same_network and record.get("made_of") == sight.made_of(tiles[unit], digests)
+
+    return still
+
+
+def mapping_into(plan: Plan, described: dict[str, Any]) -> Mapping:
+    """What workers of `map` do, in a map that is planned from that."""
+    return replace(
+        mapping_of(plan, plan.project.checkpoint),
+        plan=plan_word(described),
+        described=identity(described),
+        learned=plan.checkpoint_root,
+        probabilities=plan.project.map.probabilities,
+    )
 
 
 def mapping_of(plan: Plan, checkpoint: str) -> Mapping:
@@ -86,4 +128,5 @@ def describe_map(plan: Plan, card: Card) -> dict[str, Any]:
         "checkpoint": {"name": card.name, "weights_sha256": card.weights_sha256},
         "halo": plan.project.map.halo,
         "classes": plan.taxonomy.identity,
+        "arrays": list(crops.map_arrays(plan.project.map.probabilities)),
     }

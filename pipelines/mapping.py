@@ -15,7 +15,9 @@ from shapely.geometry.base import BaseGeometry
 
 from catalogs import crops, cube
 from catalogs.attempts import Attempt
-from catalogs.cube import read_cube
+from catalogs.cube import count_observations, read_cube
+from catalogs.description import identity
+from catalogs.errors import BadInput
 from catalogs.grid import Grid, Tile, Window
 from catalogs.region_mask import outside_region
 from catalogs.root import Root
@@ -23,7 +25,9 @@ from catalogs.stores import Store
 from catalogs.taxonomy import IGNORE
 from models.memory import give_back, is_out_of_memory
 from models.predictor import Predictor, load_predictor
+from models.window import Answer
 from pipelines.checkpoints import read_checkpoint
+from pipelines.map_inputs import Sight
 from pipelines.network_actors import device_of
 
 SMALLEST = 64
@@ -47,14 +51,18 @@ class Mapping:
     """Pixels; None for what the network asks for."""
     plan: str = ""
     """What the map's store was planned from, in one word."""
+    described: str = ""
+    """The same, with the inputs that each tile is made of: what the store says as long as this job is the latest."""
     learned: Root | None = None
     """Where the checkpoint lies, if not in the root."""
     ground: Root | None = None
     """Where the cube lies, if not in the root."""
+    probabilities: bool = False
+    """Whether the map has the probability of each class."""
 
     @property
-    def cube_store(self) -> Store:
-        return Store(self.ground or self.root, cube.NAME)
+    def cube_root(self) -> Root:
+        return self.ground or self.root
 
 
 def start_mapping(job: Mapping, on_gpu: bool = False) -> "Mapper":
@@ -89,37 +97,55 @@ class Mapper:
 
     def __call__(self, tile: Tile) -> dict[str, Any]:
         """The record of a tile, which it or somebody before it has committed."""
-        store, unit = Store(self.job.root, crops.MAP), str(tile)
-        if done := self._done(store, unit):
-            return done
-        attempt = store.attempt(unit)
-        try:
-            return self._map(store, attempt, tile)
-        except Exception:
-            attempt.discard()
-            if done := self._done(store, unit):  # another run has finished, and cleaned up behind this one
+        store, unit, origin = Store(self.job.root, crops.MAP), str(tile), self._origin(tile)
+        while True:
+            if done := self._done(store, unit, origin):
                 return done
-            raise
+            attempt = store.attempt(unit)
+            try:
+                record = self._map(store, attempt, tile, origin)
+            except Exception:
+                attempt.discard()
+                if done := self._done(store, unit, origin):  # another run has finished, and cleaned up behind this one
+                    return done
+                raise
+            if _is_of(record, origin):  # and not of a worker that has slept since the map's inputs changed
+                return record
 
-    def _done(self, store: Store, unit: str) -> dict[str, Any] | None:
-        """A record of a store that was planned anew since is none."""
+    def _origin(self, tile: Tile) -> dict[str, Any]:
+        """What the record of a tile says of where its pixels come from."""
+        halo = self.predictor.halo if self.job.halo is None else self.job.halo
+        card = self.predictor.card
+        made_of = Sight(self.job.grid, halo, card.period_index).read(self.job.cube_root, tile)
+        return {"plan": self.job.plan, "weights_sha256": card.weights_sha256, "made_of": made_of}
+
+    def _done(self, store: Store, unit: str, origin: dict[str, Any]) -> dict[str, Any] | None:
+        """A record of what the map was made of before is none."""
         record = store.finished(unit)
-        if record and record["plan"] != self.job.plan:
-            store.ledger.forget(unit)
-            return None
-        return record
+        if record is None or _is_of(record, origin):
+            return record
+        self._check_latest(store)
+        store.take_back([(unit, ())])
+        return None
 
-    def _map(self, store: Store, attempt: Attempt, tile: Tile) -> dict[str, Any]:
+    def _check_latest(self, store: Store) -> None:
+        """Who comes late, from a run before the last change, takes nothing back."""
+        described = store.description()
+        if self.job.described and (described is None or identity(described) != self.job.described):
+            why = "has been planned anew since this run began."
+            raise BadInput(store.root.path(store.name), why, "Give `furrow map` again.")
+
+    def _map(self, store: Store, attempt: Attempt, tile: Tile, origin: dict[str, Any]) -> dict[str, Any]:
         began, window, turn = time.monotonic(), self.job.grid.window(tile), Turn(self.computing)
-        pixels = self._pixels(tile, turn)
-        for array, layer in zip(store.arrays(*crops.MAP_ARRAYS), pixels, strict=True):
-            attempt.write(array, window.slices, layer)
-        counts = np.bincount(pixels[0].ravel(), minlength=256)
+        answer = self._answer(tile, turn)
+        layers = answer.crop, answer.confidence, self._observations(window, answer.crop), *answer.layers[2:]
+        for array, layer in zip(store.arrays(*crops.map_arrays(self.job.probabilities)), layers, strict=True):
+            attempt.write(array, (*[slice(None)] * (layer.ndim - 2), *window.slices), layer)
+        counts = np.bincount(answer.crop.ravel(), minlength=256)
         record = {
-            "plan": self.job.plan,
+            **origin,
             "classes": {str(value): int(counts[value]) for value in np.flatnonzero(counts)},
-            "valid": int(pixels[0].size - counts[IGNORE]),
-            "weights_sha256": self.predictor.card.weights_sha256,
+            "valid": int(answer.crop.size - counts[IGNORE]),
             "worker": f"{socket.gethostname()}/{os.getpid()}",
             "window": self.windows.side,
             "computing": round(turn.seconds, 3),
@@ -127,7 +153,16 @@ class Mapper:
         }
         return attempt.commit(record)
 
-    def _pixels(self, tile: Tile, turn: "Turn") -> tuple[Pixels, Pixels]:
+    def _observations(self, window: Window, crop: Pixels) -> Pixels:
+        """How many clear ones each crop rests on."""
+        known = crop != IGNORE
+        if not known.any():
+            return crop
+        store = Store(self.job.cube_root, cube.NAME)
+        counts = count_observations(store, window, self.predictor.card.period_index)
+        return np.where(known, np.minimum(counts, crops.MOST_OBSERVATIONS), IGNORE).astype(np.uint8)
+
+    def _answer(self, tile: Tile, turn: "Turn") -> Answer:
         """In smaller windows where memory runs out: of a seamless network the same answer, and slower."""
         while True:
             side = self.windows.side
@@ -139,6 +174,10 @@ class Mapper:
                 if self.windows.side == side and not self.windows.shrink(self.predictor.stride):
                     raise
             give_back()  # here the error is gone, and with it what it held
+
+
+def _is_of(record: dict[str, Any], origin: dict[str, Any]) -> bool:
+    return record | origin == record
 
 
 @dataclass
@@ -163,30 +202,29 @@ def predict_tile(
     tile: Tile,
     computing: AbstractContextManager[Any] = ALONE,
     side: int | None = None,
-) -> tuple[Pixels, Pixels]:
-    """Crop and confidence of a tile; ground outside the region is no data.
+) -> Answer:
+    """What the network says of a tile; ground outside the region is no data.
 
     Each window is seen with its halo and only its core is kept: with statistics fixed at inference a pixel's class
     depends on its own surroundings alone, so there is nothing to blend and no seam to hide.
     """
     whole = job.grid.window(tile)
     halo = predictor.halo if job.halo is None else job.halo
-    crop = np.full((whole.height, whole.width), IGNORE, np.uint8)
-    confidence = crop.copy()
+    classes = len(predictor.card.classes) if job.probabilities else 0
+    answer = Answer.nothing((whole.height, whole.width), classes)
     outside = outside_region(job.region, job.grid, whole)
     if outside.all():
-        return crop, confidence
-    ground = read_cube(job.cube_store, whole.grown(halo))
+        return answer
+    ground = read_cube(Store(job.cube_root, cube.NAME), whole.grown(halo))
     with computing:
         for core in cores_of(whole, side or predictor.window):
             here = core.seen_from(whole).slices
             if not outside[here].all():
                 around = core.grown(halo).seen_from(whole.grown(halo))
-                seen = predictor.predict(ground[:, :, *around.slices])
-                inner = slice(halo, halo + core.height), slice(halo, halo + core.width)
-                crop[here], confidence[here] = (layer[inner] for layer in seen)
-    crop[outside] = confidence[outside] = IGNORE
-    return crop, confidence
+                seen = predictor.predict(ground[:, :, *around.slices], job.probabilities)
+                answer.take(here, seen, (slice(halo, halo + core.height), slice(halo, halo + core.width)))
+    answer.forget(outside)
+    return answer
 
 
 def cores_of(whole: Window, side: int) -> Iterator[Window]:

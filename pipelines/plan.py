@@ -203,7 +203,7 @@ class Plan:
             "scenes": len(scenes.scenes),
             "scenes_left_out": len(scenes.left_out),
             "cube_uncompressed_bytes": pixels * len(self.periods) * (2 * len(BANDS) + 1),
-            "map_uncompressed_bytes": 2 * pixels,
+            "map_uncompressed_bytes": pixels + self.model.answer_bytes(pixels, self.project.map.probabilities),
             "workers": self.workers,
             "worker_memory_bytes": memory,
             "machine_memory_bytes": machine_memory(),
@@ -236,12 +236,15 @@ class Plan:
         return self.bytes_to_map_with(self.model)
 
     def bytes_to_map_with(self, model: "NetworkSettings") -> int:
-        """The cubes of tiles in hand, one of them twice while it is decoded, and one window inside the network."""
-        halo = self.project.map.halo
+        """The cubes of tiles in hand, one of them twice while it is decoded, and one window inside the network; and
+        what it answers of all these, of tiles with the observations that it rests on."""
+        halo, probabilities = self.project.map.halo, self.project.map.probabilities
         context = halo if isinstance(halo, int) else model.halo
         tile = (self.grid.side + 2 * context) ** 2 * 2 * len(BANDS) * len(self.periods)
+        tile += self.grid.side**2 + model.answer_bytes(self.grid.side**2, probabilities)
         window = (min(self.grid.side, model.window) + 2 * context) ** 2
-        return MAPPER_BYTES + (TILES_IN_HAND + 1) * tile + model.mapping_bytes(window)
+        seeing = model.mapping_bytes(window) + model.answer_bytes(window, probabilities)
+        return MAPPER_BYTES + (TILES_IN_HAND + 1) * tile + seeing
 
     def check_memory(self, worker_bytes: int) -> None:
         """Refuse before the start what cannot fit this machine, where it is this one that works."""

@@ -15,7 +15,7 @@ from catalogs.cube import CubeUnit
 from catalogs.grid import Tile
 from catalogs.root import Root
 from catalogs.scenes import SceneList
-from catalogs.stores import Store, spatial_coordinates
+from catalogs.stores import Store
 from cluster.items import item_workers
 from cluster.progress import Progress
 from pipelines.compose import Composition, compose
@@ -85,10 +85,15 @@ def probe_map(plan: Plan, beside: Root, count: int, progress: Progress) -> Sampl
     from pipelines.untrained import checkpoint_or_twin
 
     actors, _ = actor_slots(plan)
-    Store(beside, crops.MAP).begin(crops.map_layouts(plan.grid, plan.taxonomy), spatial_coordinates(plan.grid), {})
+    probabilities = plan.project.map.probabilities
+    Store(beside, crops.MAP).begin(
+        crops.map_layouts(plan.grid, plan.taxonomy, probabilities),
+        crops.map_coordinates(plan.grid, plan.taxonomy, probabilities),
+        {},
+    )
     tiles, ground = _tiles_to_map(plan, beside, count + actors)
     learned, name = checkpoint_or_twin(plan, beside)
-    job = replace(mapping_of(plan, name), root=beside, learned=learned, ground=ground)
+    job = replace(mapping_of(plan, name), root=beside, learned=learned, ground=ground, probabilities=probabilities)
     seconds = []
     with progress.stage("probe", len(tiles), "tiles") as bar:
         for _, outcome in on_actors(plan, partial(start_mapping, job), tiles, most=1, threads=TILES_IN_HAND):
@@ -96,7 +101,7 @@ def probe_map(plan: Plan, beside: Root, count: int, progress: Progress) -> Sampl
                 raise outcome
             bar.advance()
             seconds.append(tile_seconds(outcome))
-    written = stored_bytes(beside, crops.MAP, crops.MAP_ARRAYS)
+    written = stored_bytes(beside, crops.MAP, crops.map_arrays(probabilities))
     return _sample(seconds, [1.0] * len(seconds), actors, written / len(tiles))
 
 

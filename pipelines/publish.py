@@ -12,7 +12,7 @@ from pyproj import CRS
 from pystac.extensions.classification import Classification
 from shapely.geometry.base import BaseGeometry
 
-from catalogs.crops import LABELS, MAP
+from catalogs.crops import LABELS, MAP, PROBABILITY
 from catalogs.cube import NAME as CUBE
 from catalogs.cube import cube_units
 from catalogs.description import identity
@@ -184,9 +184,13 @@ def _provenance(plan: Plan, evidence: Evidence, hectares: dict[str, float]) -> d
 def _assets(plan: Plan, taxonomy: Taxonomy, pixels: str) -> dict[str, pystac.Asset]:
     crop = _band("crop", plan) | {"classification:classes": _classes(taxonomy)}
     confidence = _band("confidence", plan) | {"unit": "%"}
+    observations = _band("observations", plan)
+    bands = [crop, confidence, observations]
+    if plan.project.map.probabilities:
+        bands.append(_band(PROBABILITY, plan) | {"unit": "%"})
     zarr = "application/vnd.zarr; version=3"
     return {
-        "map": pystac.Asset(f"./{MAP}", "Crop map", None, zarr, ["data"], {"bands": [crop, confidence]}),
+        "map": pystac.Asset(f"./{MAP}", "Crop map", None, zarr, ["data"], {"bands": bands}),
         "overview": pystac.Asset("./report/map.png", "Crop map with its legend", None, "image/png", ["overview"]),
         "report": pystac.Asset(
             f"./{REPORT}", "How good the map is, and how it was made", None, "text/html", ["metadata"]
@@ -194,7 +198,7 @@ def _assets(plan: Plan, taxonomy: Taxonomy, pixels: str) -> dict[str, pystac.Ass
         "scores": pystac.Asset(f"./{SCORES}", "Scores on held-out blocks", None, JSON, ["metadata"]),
         "card": pystac.Asset(f"./{_card_here(plan)}", "The network that mapped", None, JSON, ["metadata"]),
         "scenes": pystac.Asset(f"./{SCENES}", "The scenes that were used or left out", None, JSON, ["metadata"]),
-        **_files(plan, pixels, {"crop": crop, "confidence": confidence}),
+        **_files(plan, pixels, {"crop": crop, "confidence": confidence, "observations": observations}),
     }
 
 

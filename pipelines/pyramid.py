@@ -10,7 +10,7 @@ from catalogs.crops import MAP, map_layouts
 from catalogs.description import identity
 from catalogs.grid import Tile
 from catalogs.ledger import Ledger
-from catalogs.multiscales import level_attributes, make_visible, map_attributes
+from catalogs.multiscales import level_attributes, map_attributes
 from catalogs.pyramid import (
     FINEST,
     REACH,
@@ -24,6 +24,7 @@ from catalogs.pyramid import (
     square_objects,
     squares_of,
 )
+from catalogs.store_attributes import set_attributes
 from catalogs.stores import Store
 from cluster.items import each_here, item_workers
 from cluster.progress import Bar, Progress
@@ -50,7 +51,7 @@ def build_pyramid(plan: Plan, progress: Progress) -> str:
             _thin_all(plan, found, bar)
     records = [Ledger(plan.root, SQUARES).record(str(square)) for square in squares[FINEST]]
     write_counts(plan.root, plan.grid, plan.taxonomy, dict(_tile_counts(plan, records)))
-    make_visible(plan.root, MAP, map_attributes(plan.grid, factors(plan.grid)))
+    set_attributes(plan.root, MAP, map_attributes(plan.grid, factors(plan.grid)))
     return map_pixels(plan)
 
 

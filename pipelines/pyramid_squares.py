@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catalogs.crops import MAP
+from catalogs.crops import MAP, MAP_ARRAYS
 from catalogs.grid import Grid
 from catalogs.ledger import Ledger
 from catalogs.pyramid import FINEST, REACH, Square, filled_by, level_store, made_from, shard_rows, shard_window
@@ -16,7 +16,11 @@ from catalogs.stores import write_shard
 from catalogs.taxonomy import IGNORE
 from catalogs.thinning import thinned_classes, thinned_means
 
-ARRAYS = ("crop", "confidence")
+ARRAYS = MAP_ARRAYS
+"""What coarser levels have: the probabilities of all classes are many bytes, and are looked at from near."""
+
+MEANS = ARRAYS[1:]
+"""All but classes are thinned to their mean."""
 
 SQUARES = f"{MAP}/pyramid"
 """Where records of squares are kept: in the map's own ledger, so that they go when the map is made anew."""
@@ -75,12 +79,13 @@ def _thin(
     if not pieces or not (pixels["crop"] != IGNORE).any():
         return
     crops = thinned_classes(pixels["crop"], job.classes, len(pieces))
-    means = thinned_means(pixels["confidence"], len(pieces))
+    means = zip(*(thinned_means(pixels[name], len(pieces)) for name in MEANS), strict=True)
     for factor, crop, mean in zip(pieces, crops, means, strict=True):
         side = job.grid.side * square.source // factor
         y, x = (place % (_across(job.grid, square, factor) // side) * side for place in shard)
         here = slice(y, y + crop.shape[0]), slice(x, x + crop.shape[1])
-        pieces[factor]["crop"][here], pieces[factor]["confidence"][here] = crop, mean
+        for name, thin in zip(ARRAYS, (crop, *mean), strict=True):
+            pieces[factor][name][here] = thin
 
 
 def _write(job: Thinning, square: Square, pieces: Pieces) -> list[str]:

@@ -24,17 +24,20 @@ SCENES = "scenes.json"
 TOKEN_SERVICE = "FURROW_SAS_URL"
 """The token service of a mirror of the Planetary Computer's storage."""
 
+SHOWN = 5
+"""Scenes that are named where many have changed."""
+
 SAY_EVERY = 10.0
 """Seconds between two lines of a long search."""
 
 
-def find_scenes(plan: Plan, progress: Progress) -> SceneList:
-    """The run's frozen scene list; searched once, then read from the root."""
+def find_scenes(plan: Plan, progress: Progress, again: bool = False) -> SceneList:
+    """The run's frozen scene list; searched once, then read from the root unless it is to be searched again."""
     search = describe_search(plan)
     if plan.root.exists(SCENES):
-        found, searched = SceneList.decode(plan.root.read(SCENES))
+        known, searched = SceneList.decode(plan.root.read(SCENES))
         if searched == search:
-            return found
+            return _search_again(plan, known, progress) if again else known
         if plan.root.exists(f"{cube.NAME}/zarr.json"):
             raise BadInput(
                 f"scene list {plan.root.path(SCENES)}",
@@ -47,6 +50,25 @@ def find_scenes(plan: Plan, progress: Progress) -> SceneList:
     plan.root.write(SCENES, found.encode(search))
     progress.say(f"scenes: {len(found.scenes)} to read, {len(found.left_out)} left out (reasons in {SCENES})")
     return found
+
+
+def _search_again(plan: Plan, known: SceneList, progress: Progress) -> SceneList:
+    """What the catalogue has now. A scene that was known is what it was, so that nothing is made anew for its sake."""
+    found = search_scenes(plan, progress)
+    if not found.scenes:
+        raise _no_scenes(plan, found)
+    found = found.keeping(known)
+    plan.root.write(SCENES, found.encode(describe_search(plan)))
+    before, after = ({scene.id for scene in scenes.scenes} for scenes in (known, found))
+    changes = {"new": after - before, "gone": before - after, "processed anew": found.changed_from(known)}
+    told = ", ".join(f"{len(names)} {what} ({_some(names)})" for what, names in changes.items() if names)
+    progress.say(f"scenes: searched again: {told or 'nothing has changed'}")
+    return found
+
+
+def _some(names: set[str]) -> str:
+    shown = sorted(names)[:SHOWN]
+    return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")
 
 
 def search_scenes(plan: Plan, progress: Progress) -> SceneList:

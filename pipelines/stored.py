@@ -60,8 +60,13 @@ def _planes(*arrays: str) -> Callable[[Plan], Units]:
     return lambda plan: [(str(tile), plane_objects(plan.grid, tile, arrays)) for tile in plan.tiles]
 
 
+def _map(plan: Plan) -> Units:
+    probabilities = plan.project.map.probabilities
+    return [(str(tile), crops.map_objects(plan.grid, tile, probabilities)) for tile in plan.tiles]
+
+
 _UNITS: dict[str, Callable[[Plan], Units]] = {
     cube.NAME: _cube,
     crops.LABELS: _planes("crop", "parcel"),
-    crops.MAP: _planes(*crops.MAP_ARRAYS),
+    crops.MAP: _map,
 }

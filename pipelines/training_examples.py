@@ -42,7 +42,7 @@ def examples(
     found = []
     for number in members[:: -(-len(members) // LOOKED_AT)]:
         picture_TCYX, truth = reader.read(number)
-        guess, _ = predictor.predict(picture_TCYX)
+        guess = predictor.predict(picture_TCYX).crop
         declared = (truth != IGNORE) & (guess != IGNORE)
         if declared.any():
             right = float((truth == guess)[declared].mean())

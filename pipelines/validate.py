@@ -92,7 +92,7 @@ def _single_date(plan: Plan, by_tile: dict[Tile, list[Patch]], bar: Bar) -> dict
     predictor, job = load_predictor(state, card), mapping_of(plan, SINGLE_DATE)
     total = Confusion.empty(len(plan.taxonomy.names))
     for tile, patches in by_tile.items():
-        total += _tile_confusion(plan, tile, patches, predict_tile(job, predictor, tile)[0])
+        total += _tile_confusion(plan, tile, patches, predict_tile(job, predictor, tile).crop)
         bar.advance()
     return {"period": str(plan.periods[card.period_index[0]]), **score(total).as_dict(plan.taxonomy.names)}
 

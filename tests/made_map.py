@@ -1,5 +1,6 @@
 """A cube that is ready to be mapped, and workers of `map` that are killed or paused at chosen points, once each."""
 
+import io
 import json
 import os
 import signal
@@ -17,13 +18,12 @@ import torch
 
 from catalogs import cube
 from catalogs.bands import BANDS
-from catalogs.crops import MAP, map_layouts
-from catalogs.description import identity
+from catalogs.crops import MAP
 from catalogs.ledger import Ledger
 from catalogs.root import Root
 from catalogs.stores import Store, spatial_coordinates, write_shard
 from catalogs.taxonomy import ten_crops
-from cluster.progress import LineProgress
+from cluster.progress import LineProgress, Progress
 from models.card import Card
 from models.checkpoint import encode
 from models.normalisation import Normalisation
@@ -31,7 +31,7 @@ from models.unet import UNet, UNetSettings
 from pipelines import map as verb
 from pipelines import mapping
 from pipelines.checkpoints import read_checkpoint
-from pipelines.map import describe_map, make_map, mapping_of
+from pipelines.map import begin_map, make_map, mapping_into
 from pipelines.mapping import Mapper, start_mapping
 from pipelines.plan import Plan, make_plan
 from pipelines.project import load_project
@@ -68,10 +68,10 @@ workers = {workers}
 """
 
 
-def write_cube(folder: Path, root: str, workers: int = 2) -> Path:
+def write_cube(folder: Path, root: str, workers: int = 2, more: str = "") -> Path:
     """A project whose cube is noise over fields, with clouds; and a network that nobody trained. Gives its file."""
     path = folder / "project.toml"
-    path.write_text(PROJECT.format(root=root, workers=workers))
+    path.write_text(PROJECT.format(root=root, workers=workers) + more)
     plan = make_plan(load_project(path))
     write_pixels(plan)
     for name, data in checkpoint(plan).items():
@@ -93,9 +93,14 @@ def write_pixels(plan: Plan) -> None:
         here = pixels[unit.period, :, y, x]
         digests = [
             write_shard(store.array("reflectance"), (unit.period, slice(None), y, x), here),
-            write_shard(store.array("observations"), (unit.period, y, x), (here[0] > 0).astype(np.uint8)),
+            write_shard(store.array("observations"), (unit.period, y, x), observed(here, 3 + unit.period)),
         ]
         store.ledger.commit(unit.name, {"digests": digests, "scenes": []})
+
+
+def observed(pixels: np.ndarray, most: int) -> np.ndarray:
+    """From 1 to `most` clear observations where there is ground to be seen."""
+    return np.where(pixels[0] > 0, 1 + pixels[1] % most, 0).astype(np.uint8)
 
 
 def checkpoint(plan: Plan) -> dict[str, bytes]:
@@ -121,12 +126,10 @@ def checkpoint(plan: Plan) -> dict[str, bytes]:
     return encode(network.state_dict(), card)
 
 
-def map_here(plan: Plan) -> None:
+def map_here(plan: Plan, progress: Progress | None = None) -> None:
     """What `map` does, without a cluster."""
-    described, store = describe_map(plan, read_checkpoint(plan.root, "season")[1]), Store(plan.root, MAP)
-    about = {"title": f"Crop map of {plan.project.region.name}", "Conventions": "CF-1.11"}
-    store.begin(map_layouts(plan.grid, plan.taxonomy), spatial_coordinates(plan.grid), described, about)
-    work = start_mapping(replace(mapping_of(plan, "season"), plan=identity(described)))
+    store, described = begin_map(plan, read_checkpoint(plan.root, "season")[1], progress or LineProgress(io.StringIO()))
+    work = start_mapping(mapping_into(plan, described))
     todo = store.to_do(units_of(plan, MAP))
     for tile in plan.tiles:
         if str(tile) in todo:
@@ -239,9 +242,9 @@ class Disturbed:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._predictor, name)
 
-    def predict(self, x: np.ndarray) -> Any:
+    def predict(self, x: np.ndarray, probabilities: bool = False) -> Any:
         self._disturbing.at("computing", HERE.unit)
-        return self._predictor.predict(x)
+        return self._predictor.predict(x, probabilities)
 
 
 def disturbed(disturbing: Disturbing, mapper: Mapper, tile: Any) -> dict[str, Any]:

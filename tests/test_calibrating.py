@@ -45,8 +45,8 @@ def test_a_temperature_changes_how_sure_a_map_is_and_no_crop(root: Root, tmp_pat
         temperature: load_predictor(state, replace(card, scores=scores | {"temperature": temperature})).predict(picture)
         for temperature in (0.5, 1.0, 4.0)
     }
-    assert all(np.array_equal(crop, maps[1.0][0]) for crop, _ in maps.values())
-    cold, usual, hot = (maps[temperature][1].astype(int) for temperature in (0.5, 1.0, 4.0))
+    assert all(np.array_equal(answer.crop, maps[1.0].crop) for answer in maps.values())
+    cold, usual, hot = (maps[temperature].confidence.astype(int) for temperature in (0.5, 1.0, 4.0))
     assert (cold >= usual).all() and (usual >= hot).all() and cold.mean() > usual.mean() > hot.mean()
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalogs import cube
-from catalogs.cube import read_cube
+from catalogs.cube import count_observations, read_cube
 from catalogs.errors import BadInput
 from catalogs.grid import Grid, Window
 from catalogs.root import Root
@@ -29,6 +29,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         for period in range(PERIODS):
             picture = rng.integers(0, 9000, (10, 256, 256)).astype(np.uint16)
             write_shard(store.array("reflectance"), (period, slice(None), y, x), picture)
+            counts = rng.integers(0, 256, (256, 256)).astype(np.uint8)
+            write_shard(store.array("observations"), (period, y, x), counts)
     return store
 
 
@@ -38,6 +40,20 @@ def test_any_window_is_what_zarr_reads(store: Store, y: int, x: int, height: int
     whole[:, :, 300:1068, 300:812] = store.read("reflectance")
     expected = whole[:, :, y + 300 : y + 300 + height, x + 300 : x + 300 + width]
     assert np.array_equal(read_cube(store, Window(y, x, height, width)), expected)
+
+
+@pytest.mark.parametrize("periods", [(0, 1), (1,), (0,)])
+@pytest.mark.parametrize("local", [True, False])
+def test_observations_are_summed_over_the_periods_asked_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch, periods: tuple[int, ...], local: bool
+) -> None:
+    """More than a byte holds, on a disk and where only zarr's own reader comes."""
+    monkeypatch.setattr(Root, "is_local", local)
+    window = Window(100, 200, 600, 300)
+    expected = store.read("observations").astype(int)[[*periods], 100:700, 200:500].sum(axis=0)
+    expected = np.pad(expected, ((0, 0), (0, 300 - expected.shape[1])))
+    assert np.array_equal(count_observations(store, window, periods), expected)
+    assert expected.max() > 255 or len(periods) == 1
 
 
 def test_a_cut_shard_is_named(store: Store, tmp_path: Path) -> None:

@@ -116,4 +116,4 @@ def test_a_file_is_whole_or_absent(mapped, tmp_path, monkeypatch):
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("crop.tif", b"old")]
     (tmp_path / "crop.tif.pixels.partial").write_bytes(b"of a killed writer")
     write(mapped, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["confidence.tif", "crop.tif"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["confidence.tif", "crop.tif", "observations.tif"]

@@ -61,6 +61,22 @@ PREDICTORS: dict[str, Predictor] = {name: load_predictor(*CHECKPOINTS[name]) for
 EACH = pytest.mark.parametrize("name", FORESTS)
 
 
+@EACH
+def test_probabilities_are_the_shares_of_trees(name: str) -> None:
+    """In windows of several blocks, and without data where crops have none."""
+    predictor, x = PREDICTORS[name], window(30, 20)
+    x[[0, 2, 3], :, 3, 4] = 0
+    alone, answer = predictor.predict(x), predictor.predict(x, probabilities=True)
+    assert_same(answer.layers[:2], alone.layers)
+    halo, each_KYX = predictor.halo, answer.probability_KYX
+    padded = np.pad(x[[0, 2, 3]], ((0, 0), (0, 0), (halo, halo), (halo, halo)))
+    planes = predictor.features.planes(padded, halo)
+    share = predictor.forest.shares(planes.reshape(len(planes), -1).T).T.reshape(4, 30, 20)
+    known = answer.crop != 255
+    np.testing.assert_array_equal(each_KYX[:, known], np.rint(100 * share)[:, known])
+    assert (each_KYX[:, ~known] == 255).all() and (~known).sum() == 1
+
+
 def assert_same(found: Any, expected: Any) -> None:
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -75,7 +91,7 @@ def test_reach() -> None:
 @settings(max_examples=8)
 @given(st.integers(1, 30), st.integers(1, 30))
 def test_any_window_gives_its_own_size(name: str, height: int, width: int) -> None:
-    crop, confidence = PREDICTORS[name].predict(window(height, width))
+    crop, confidence = PREDICTORS[name].predict(window(height, width)).layers
     assert crop.shape == confidence.shape == (height, width)
     assert crop.dtype == confidence.dtype == np.uint8
     known = crop != 255
@@ -90,8 +106,8 @@ def test_windows_with_halo_agree_with_the_whole(name: str, top: int, left: int, 
     """Also where windows begin on odd pixels: the stride is 1."""
     predictor = PREDICTORS[name]
     x, halo = window(60, 60), predictor.halo
-    whole = predictor.predict(x)
-    part = predictor.predict(x[:, :, top : top + side + 2 * halo, left : left + side + 2 * halo])
+    whole = predictor.predict(x).layers
+    part = predictor.predict(x[:, :, top : top + side + 2 * halo, left : left + side + 2 * halo]).layers
     core = (slice(halo, halo + side), slice(halo, halo + side))
     there = (slice(top + halo, top + halo + side), slice(left + halo, left + halo + side))
     assert_same([layer[core] for layer in part], [layer[there] for layer in whole])
@@ -100,19 +116,20 @@ def test_windows_with_halo_agree_with_the_whole(name: str, top: int, left: int, 
 @EACH
 def test_blocks_leave_no_trace(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     x = window(50, 41)
-    whole = PREDICTORS[name].predict(x)
+    whole = PREDICTORS[name].predict(x).layers
     monkeypatch.setattr(forest_predictor, "BLOCK", 1)
     blocks = PREDICTORS[name]._blocks((50, 41))  # type: ignore[attr-defined]
     assert len(blocks) > 6
     if name == "forest-context":
-        assert_same(PREDICTORS[name].predict(x), whole)
+        assert_same(PREDICTORS[name].predict(x).layers, whole)
 
 
 @EACH
 def test_ground_beyond_the_window_is_no_data(name: str) -> None:
     x = window(20, 20)
     filled = np.pad(x, ((0, 0), (0, 0), (9, 3), (2, 8)))
-    assert_same(PREDICTORS[name].predict(x), [layer[9:29, 2:22] for layer in PREDICTORS[name].predict(filled)])
+    expected = [layer[9:29, 2:22] for layer in PREDICTORS[name].predict(filled).layers]
+    assert_same(PREDICTORS[name].predict(x).layers, expected)
 
 
 @EACH
@@ -121,7 +138,7 @@ def test_no_data_in_all_used_periods_is_no_class(name: str) -> None:
     x[[0, 2, 3], :, 3, 4] = 0
     x[0, :, 5, 6] = 0
     x[:, 0, 7, 8] = 0
-    crop, confidence = PREDICTORS[name].predict(x)
+    crop, confidence = PREDICTORS[name].predict(x).layers
     assert np.argwhere(crop == 255).tolist() == np.argwhere(confidence == 255).tolist() == [[3, 4]]
 
 
@@ -129,12 +146,12 @@ def test_no_data_in_all_used_periods_is_no_class(name: str) -> None:
 def test_only_used_periods_matter(name: str) -> None:
     x = window(16, 16)
     x.setflags(write=False)
-    found = PREDICTORS[name].predict(x)
+    found = PREDICTORS[name].predict(x).layers
     unused, used = x.copy(), x.copy()
     unused[[1, 4]] = 7
     used[0] = 7
-    assert_same(PREDICTORS[name].predict(unused), found)
-    assert (PREDICTORS[name].predict(used)[0] != found[0]).any()
+    assert_same(PREDICTORS[name].predict(unused).layers, found)
+    assert (PREDICTORS[name].predict(used).crop != found[0]).any()
     assert len(np.unique(found[0])) >= 4
 
 
@@ -142,7 +159,7 @@ def test_only_used_periods_matter(name: str) -> None:
 def test_checkpoint_is_enough(name: str) -> None:
     files = encode(*CHECKPOINTS[name])
     again = load_predictor(*decode(files[WEIGHTS], files[CARD]))
-    assert_same(again.predict(window(24, 24)), PREDICTORS[name].predict(window(24, 24)))
+    assert_same(again.predict(window(24, 24)).layers, PREDICTORS[name].predict(window(24, 24)).layers)
 
 
 @EACH

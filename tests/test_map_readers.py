@@ -50,7 +50,7 @@ def test_xarray_and_rioxarray(published):
         meanings, colours = (opened.crop.attrs[name].split() for name in ("flag_meanings", "flag_colors"))
         assert meanings[: len(ten_crops().names)] == list(ten_crops().names)
         assert colours[: len(ten_crops().names)] == list(ten_crops().colours)
-    assert set(opened.data_vars) == {"crop", "confidence"}
+    assert set(opened.data_vars) == {"crop", "confidence", "observations"}
 
 
 def test_rio_tiler_reads_what_xarray_opened(published):

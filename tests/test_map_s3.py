@@ -10,6 +10,7 @@ import pytest
 import s3fs
 from made_map import Disturbance, bytes_of, map_disturbed, map_here, write_cube
 from servers import s3
+from test_renewal import change_ground
 
 from catalogs.crops import MAP
 from catalogs.root import Root
@@ -68,6 +69,20 @@ def test_workers_killed_while_they_map_to_a_bucket(bucket: str, tmp_path: Path) 
     assert not list(plan.root.keys(f"ledger/{MAP}/attempts"))
     expected, found = bytes_of(make_plan(load_project(local)).root), bytes_of(plan.root)
     assert expected.keys() == found.keys() and [key for key in found if found[key] != expected[key]] == []
+
+
+def test_changed_ground_in_a_bucket_makes_anew_what_sees_it(bucket: str, tmp_path: Path) -> None:
+    """Its shards are replaced there, whatever a listing that was kept may say."""
+    made = []
+    for name, root in (("disk", ""), ("bucket", f"{bucket}/changed")):
+        plan, said = make_plan(load_project(laid_out(tmp_path / name, root))), io.StringIO()
+        map_here(plan)
+        change_ground(plan)
+        map_here(plan, LineProgress(said))
+        assert "9 of 28 tiles are made anew" in said.getvalue()
+        verify(plan, LineProgress(io.StringIO()))
+        made.append(bytes_of(plan.root))
+    assert made[0] == made[1]
 
 
 def laid_out(folder: Path, root: str) -> Path:

@@ -34,10 +34,10 @@ class Narrow:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._predictor, name)
 
-    def predict(self, x: np.ndarray) -> Any:
+    def predict(self, x: np.ndarray, probabilities: bool = False) -> Any:
         if x.shape[-1] > self._most:
             raise self._error
-        return self._predictor.predict(x)
+        return self._predictor.predict(x, probabilities)
 
 
 def mapper_of(plan: Plan) -> Mapper:

@@ -38,15 +38,15 @@ def memory(name):
     return int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 
 torch.set_num_threads(1)
-folder, side = Path(sys.argv[1]), int(sys.argv[2])
+folder, side, more = Path(sys.argv[1]), int(sys.argv[2]), bool(int(sys.argv[3]))
 card = Card.from_json((folder / "card.json").read_bytes())
 predictor = load_predictor(load_file(folder / "weights.safetensors"), card)
 rng = np.random.default_rng(0)
-predictor.predict(rng.integers(1, 5000, (len(card.periods), 10, 32, 32)).astype(np.uint16))
+predictor.predict(rng.integers(1, 5000, (len(card.periods), 10, 32, 32)).astype(np.uint16), more)
 Path("/proc/self/clear_refs").write_text("5")
 window = rng.integers(1, 5000, (len(card.periods), 10, side, side)).astype(np.uint16)
 before = memory("VmRSS")
-predictor.predict(window)
+predictor.predict(window, more)
 print(memory("VmHWM") - before)
 """
 
@@ -62,8 +62,11 @@ def weights_of(card: Card, settings: Any) -> dict[str, Tensor]:
     return fit_forest(flat, rng.integers(0, CLASSES, len(flat)).astype(np.uint8), settings)
 
 
-@pytest.mark.parametrize("architecture", SETTINGS)
-def test_a_window_takes_no_more_memory_than_was_planned(architecture: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("architecture", "probabilities"),
+    [*((name, False) for name in SETTINGS), ("unet", True), ("swift", True), ("forest-spectral", True)],
+)
+def test_a_window_takes_no_more_memory_than_was_planned(architecture: str, probabilities: bool, tmp_path: Path) -> None:
     settings = SETTINGS[architecture](periods=PERIODS, classes=CLASSES, **OWN.get(architecture, {}))
     card = Card(
         name="season",
@@ -83,8 +86,9 @@ def test_a_window_takes_no_more_memory_than_was_planned(architecture: str, tmp_p
         tmp_path / "weights.safetensors",
     )
     side = SIDE + 2 * settings.halo
-    command = [sys.executable, "-c", MEASURE, str(tmp_path), str(side)]
+    command = [sys.executable, "-c", MEASURE, str(tmp_path), str(side), str(int(probabilities))]
     said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
-    measured, projected = int(said.stdout), settings.mapping_bytes(side**2)
+    measured = int(said.stdout)
+    projected = settings.mapping_bytes(side**2) + settings.answer_bytes(side**2, probabilities)
     print(f"{architecture}: {measured / 1e6:.0f} MB of {projected / 1e6:.0f} MB projected")
     assert 0 < measured <= projected

@@ -260,7 +260,7 @@ def test_a_checkpoint_stands_alone(architecture):
     files = encode(network.state_dict(), card)
     predictor = load_predictor(*decode(*files.values()))
     x_TBYX = np.random.default_rng(1).integers(0, 4000, (3, 4, 30, 41), dtype=np.uint16)
-    crop, confidence = predictor.predict(x_TBYX)
+    crop, confidence = predictor.predict(x_TBYX).layers
     assert crop.shape == confidence.shape == (30, 41) and crop.max() < 5
     shown = season(settings, patches=1)
     with torch.inference_mode():

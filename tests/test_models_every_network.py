@@ -160,10 +160,10 @@ def test_windows_of_any_size_go_through_the_predictor(name: str) -> None:
     predictor = load_predictor(network.state_dict(), Card(**asdict(card) | {"normalisation": card.normalisation}))
     x = np.random.default_rng(1).integers(1, 3000, (5, 3, 13, 21)).astype(np.uint16)
     x[:, :, :2, :3] = 0
-    crop, confidence = predictor.predict(x)
+    crop, confidence = predictor.predict(x).layers
     assert crop.shape == confidence.shape == (13, 21)
     assert (crop[:2, :3] == 255).all() and (crop[2:] < 4).all()
-    again, _ = predictor.predict(x)
+    again = predictor.predict(x).crop
     assert np.array_equal(again, crop)
 
 

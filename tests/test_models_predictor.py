@@ -64,7 +64,7 @@ def one_thread() -> Iterator[None]:
 @settings(deadline=None, max_examples=15)
 @given(st.integers(1, 40), st.integers(1, 40))
 def test_any_window_gives_its_own_size(height: int, width: int) -> None:
-    crop, confidence = PREDICTOR.predict(window(height, width))
+    crop, confidence = PREDICTOR.predict(window(height, width)).layers
     assert crop.shape == confidence.shape == (height, width)
     assert crop.dtype == confidence.dtype == np.uint8
     assert crop.max() < 4
@@ -78,18 +78,38 @@ def test_answer_is_the_softmax_of_the_used_periods() -> None:
     with torch.inference_mode():
         used = normalise(x[[0, 2]], CARD_OF_TEST.normalisation)[None]
         share = network(used, torch.ones(1, 2, 16, 20).bool(), torch.tensor([[45.0, 105.0]])).softmax(dim=1)[0].numpy()
-    crop, confidence = PREDICTOR.predict(x)
+    crop, confidence = PREDICTOR.predict(x).layers
     np.testing.assert_array_equal(crop, share.argmax(axis=0))
     assert np.abs(confidence - 100 * share.max(axis=0)).max() <= 0.501
     assert len(np.unique(crop)) > 1
     assert confidence.std() > 1
 
 
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_probabilities_are_the_calibrated_softmax(temperature: float) -> None:
+    x = window(16, 20)
+    x[:, :, 3, 4] = 0
+    card = replace(CARD_OF_TEST, scores={"temperature": temperature})
+    predictor, network = load_predictor(STATE, card), UNet(SETTINGS).eval()
+    network.load_state_dict(STATE)
+    with torch.inference_mode():
+        used = normalise(x[[0, 2]], card.normalisation)[None]
+        seen = torch.from_numpy(x[[0, 2]].max(axis=1) != 0)[None]
+        logits = network(used, seen, torch.tensor([[45.0, 105.0]]))
+    share = logits.div(temperature).softmax(dim=1)[0].numpy()
+    answer, known = predictor.predict(x, probabilities=True), np.ones((16, 20), bool)
+    known[3, 4] = False
+    assert np.abs(answer.probability_KYX - 100 * share).max(axis=0)[known].max() <= 0.501
+    assert (answer.probability_KYX[:, 3, 4] == 255).all()
+    assert_same(answer.layers[:2], predictor.predict(x).layers)
+    np.testing.assert_array_equal(answer.probability_KYX.max(axis=0), answer.confidence)
+
+
 def test_unused_periods_do_not_matter() -> None:
     x = window(16, 16)
     other = x.copy()
     other[1] = 7
-    assert_same(PREDICTOR.predict(other), PREDICTOR.predict(x))
+    assert_same(PREDICTOR.predict(other).layers, PREDICTOR.predict(x).layers)
 
 
 def test_no_data_in_all_used_periods_is_no_class() -> None:
@@ -97,18 +117,18 @@ def test_no_data_in_all_used_periods_is_no_class() -> None:
     x[[0, 2], :, 3, 4] = 0
     x[0, :, 5, 6] = 0
     x[:, 0, 7, 8] = 0
-    crop, confidence = PREDICTOR.predict(x)
+    crop, confidence = PREDICTOR.predict(x).layers
     assert np.argwhere(crop == 255).tolist() == np.argwhere(confidence == 255).tolist() == [[3, 4]]
 
 
 def test_windows_with_halo_agree_with_the_whole() -> None:
     x, halo = window(128, 128), PREDICTOR.halo
-    whole = [layer[halo : 128 - halo, halo : 128 - halo] for layer in PREDICTOR.predict(x)]
+    whole = [layer[halo : 128 - halo, halo : 128 - halo] for layer in PREDICTOR.predict(x).layers]
     core = (128 - 2 * halo) // 2 // PREDICTOR.stride * PREDICTOR.stride
     for top in (0, core):
         for left in (0, core):
             part = x[:, :, top : top + core + 2 * halo, left : left + core + 2 * halo]
-            found = [layer[halo:-halo, halo:-halo] for layer in PREDICTOR.predict(part)]
+            found = [layer[halo:-halo, halo:-halo] for layer in PREDICTOR.predict(part).layers]
             assert_same(found, [layer[top : top + core, left : left + core] for layer in whole])
 
 
@@ -116,7 +136,7 @@ def test_a_window_of_any_size_keeps_its_place() -> None:
     """As if no data had been added below and to the right up to the stride."""
     x = window(13, 18)
     filled = np.pad(x, ((0, 0), (0, 0), (0, 3), (0, 2)))
-    assert_same(PREDICTOR.predict(x), [layer[:13, :18] for layer in PREDICTOR.predict(filled)])
+    assert_same(PREDICTOR.predict(x).layers, [layer[:13, :18] for layer in PREDICTOR.predict(filled).layers])
 
 
 def test_window_is_left_as_it_was() -> None:
@@ -128,7 +148,7 @@ def test_window_is_left_as_it_was() -> None:
 def test_checkpoint_is_enough() -> None:
     files = encode(STATE, CARD_OF_TEST)
     again = load_predictor(*decode(files[WEIGHTS], files[CARD]))
-    assert_same(again.predict(window(24, 24)), PREDICTOR.predict(window(24, 24)))
+    assert_same(again.predict(window(24, 24)).layers, PREDICTOR.predict(window(24, 24)).layers)
 
 
 def assert_same(found: Any, expected: Any) -> None:

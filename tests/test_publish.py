@@ -84,7 +84,9 @@ def write_root(plan: Plan, truth=None, mapped=None, confidence=None) -> Plan:
     truth = stripes if truth is None else truth
     mapped = stripes if mapped is None else mapped
     confidence = np.full(plan.grid.shape, 95, np.uint8) if confidence is None else confidence
-    fill(plan, crops.MAP, crops.map_layouts(plan.grid, ten_crops()), {"crop": mapped, "confidence": confidence})
+    observations = np.where(mapped == 255, 255, np.arange(plan.grid.shape[1]) % 40).astype(np.uint8)
+    known = {"crop": mapped, "confidence": confidence, "observations": observations}
+    fill(plan, crops.MAP, crops.map_layouts(plan.grid, ten_crops()), known)
     fill(plan, crops.LABELS, crops.label_layouts(plan.grid, ten_crops()), {"crop": truth, "parcel": truth})
     counted = confusion(truth, mapped, 11)
     scores = {"checkpoint": "season", "split": "test", "blocks": 1, "pixels": int(counted.matrix.sum()), "margin": 16}
@@ -322,7 +324,8 @@ def test_the_item_is_a_stac_item(small):
 
 def test_the_item_names_the_classes_and_its_assets_exist(small):
     found = item_of(small)
-    band, confidence = found["assets"]["map"]["bands"]
+    band, confidence, observations = found["assets"]["map"]["bands"]
+    assert observations["name"] == "observations" and "unit" not in observations
     assert (band["data_type"], band["nodata"], band["raster:spatial_resolution"]) == ("uint8", 255, 10)
     assert confidence["name"] == "confidence" and "classification:classes" not in confidence
     first, *_, last = band["classification:classes"]

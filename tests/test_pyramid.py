@@ -123,6 +123,7 @@ def test_each_level_is_the_mode_and_the_mean_of_the_pixels_that_it_is_made_from(
     crop, percent = level_pixels(wide, 8)
     assert (level(wide, 16).crop.values == thinned(crop, 2, mode)).all()
     assert (level(wide, 16).confidence.values == thinned(percent, 2, mean)).all()
+    assert (level(wide, 2).observations.values == next(thinned_means(store.read("observations"), 1))).all()
 
 
 def level_pixels(plan: Plan, factor: int) -> tuple[np.ndarray, np.ndarray]:

@@ -54,7 +54,7 @@ def map_of(root: Root, pixels: np.ndarray, side: int, predictor) -> tuple[np.nda
     crop, confidence = np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, np.uint8)
     for tile in grid.tiles():
         here = grid.window(tile).slices
-        crop[here], confidence[here] = predict_tile(job, predictor, tile)
+        crop[here], confidence[here] = predict_tile(job, predictor, tile).layers
     return crop, confidence, grid
 
 

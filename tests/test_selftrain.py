@@ -103,7 +103,7 @@ def test_an_ensemble_of_one_sees_what_its_network_maps(network: NetworkPredictor
     x = window(np.random.default_rng(1))
     x[..., :4, :6] = 0
     p_KYX = Ensemble((Member(network, Temperature(1.0)),)).plain(x)
-    crop, confidence = network.predict(x)
+    crop, confidence = network.predict(x).layers
     seen = crop != IGNORE
     assert (p_KYX.argmax(axis=0)[seen] == crop[seen]).all() and not p_KYX[:, ~seen].any() and (~seen).sum() == 24
     np.testing.assert_allclose(100 * p_KYX.max(axis=0)[seen], confidence[seen], atol=0.51)

@@ -77,6 +77,19 @@ def lose_pixels(plan: Plan) -> None:
     plan.root.remove(object_of(plan, "confidence"))
 
 
+def lose_observations(plan: Plan) -> None:
+    plan.root.remove(object_of(plan, "observations"))
+
+
+def forget_an_observation(plan: Plan) -> None:
+    """As a worker with a mistake in it would commit it: digest and bytes agree."""
+    window, store = plan.grid.window(plan.tiles[TILE]), Store(plan.root, MAP)
+    counts = store.read("observations", window.slices)
+    counts[np.unravel_index(np.argmin(counts), counts.shape)] = 255
+    digest = write_shard(store.array("observations"), window.slices, counts)
+    change_record(plan, lambda record: record["digests"].__setitem__(MAP_ARRAYS.index("observations"), digest))
+
+
 def lose_the_record(plan: Plan) -> None:
     Store(plan.root, MAP).ledger.forget(str(plan.tiles[TILE]))
 
@@ -112,6 +125,8 @@ def cut_the_record(plan: Plan) -> None:
     [
         (flip_a_bit, "has other bytes in crop/c/"),
         (lose_pixels, "lacks confidence/c/"),
+        (lose_observations, "lacks observations/c/"),
+        (forget_an_observation, "has a crop without a number of observations"),
         (lose_the_record, "has no commit record"),
         (change_the_count, "has other crops than were counted"),
         (from_another_plan, "planned differently"),
