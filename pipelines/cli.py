@@ -77,21 +77,16 @@ def plan(
 
 
 @app.command()
-<<<<<<< HEAD
-def ingest(project: ProjectFile, max_cost: MaxCost = None, address: Address = None, as_json: Json = False) -> None:
-    """Scenes to the cube: search, mask clouds, compose the season's periods."""
-    _verb("ingest", project, as_json, address, max_cost=max_cost)
-=======
 def ingest(
     project: ProjectFile,
     search_again: Annotated[bool, typer.Option("--search-again", help="Ask the catalogue for new scenes.")] = False,
+    max_cost: MaxCost = None,
     address: Address = None,
     as_json: Json = False,
 ) -> None:
     """Scenes to the cube: search, mask clouds, compose the season's periods."""
     again = _again(*sys.argv[1:]) if search_again else ""
-    _verb("ingest", project, as_json, address, again, search_again=search_again)
->>>>>>> layers
+    _verb("ingest", project, as_json, address, again, search_again=search_again, max_cost=max_cost)
 
 
 @app.command()
