@@ -101,8 +101,10 @@ def mapping_into(plan: Plan, described: dict[str, Any]) -> Mapping:
 
 
 def mapping_of(plan: Plan, checkpoint: str) -> Mapping:
-    halo = plan.project.map.halo
-    return Mapping(plan.root, plan.grid, plan.region, checkpoint, halo if isinstance(halo, int) else None)
+    halo, precision = plan.project.map.halo, plan.project.map.precision
+    return Mapping(
+        plan.root, plan.grid, plan.region, checkpoint, halo if isinstance(halo, int) else None, precision=precision
+    )
 
 
 def check_cube(plan: Plan, card: Card) -> None:
@@ -127,6 +129,7 @@ def describe_map(plan: Plan, card: Card) -> dict[str, Any]:
         "cube": identity_of(plan.root, cube.NAME, "ingest"),
         "checkpoint": {"name": card.name, "weights_sha256": card.weights_sha256},
         "halo": plan.project.map.halo,
+        "precision": plan.project.map.precision,
         "classes": plan.taxonomy.identity,
         "arrays": list(crops.map_arrays(plan.project.map.probabilities)),
     }

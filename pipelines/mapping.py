@@ -59,6 +59,7 @@ class Mapping:
     """Where the cube lies, if not in the root."""
     probabilities: bool = False
     """Whether the map has the probability of each class."""
+    precision: str = "fp32"
 
     @property
     def cube_root(self) -> Root:
@@ -68,7 +69,8 @@ class Mapping:
 def start_mapping(job: Mapping, on_gpu: bool = False) -> "Mapper":
     """Load the network once."""
     device = device_of(on_gpu)
-    predictor = load_predictor(*read_checkpoint(job.learned or job.root, job.checkpoint), device)
+    checkpoint = read_checkpoint(job.learned or job.root, job.checkpoint)
+    predictor = load_predictor(*checkpoint, device, job.precision)
     return Mapper(job, predictor, Lock(), Windows(predictor.window))
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_networks import SMALL, built
 from torch import Tensor
 
 from models.architectures import NETWORKS
@@ -201,3 +202,22 @@ def test_season_over_the_turn_of_the_year_fits() -> None:
 def test_cube_that_does_not_fit_is_refused(bands: tuple[str, ...], periods: tuple[Period, ...], words: str) -> None:
     with pytest.raises(Misfit, match=words):
         check_fits(CARD_OF_TEST, bands, periods)
+
+
+@pytest.mark.parametrize("architecture", SMALL)
+def test_in_bf16_most_crops_are_those_of_fp32_and_some_confidence_is_another(architecture: str) -> None:
+    network, settings = built(architecture), SMALL[architecture]
+    card = replace(
+        CARD_OF_TEST,
+        architecture=architecture,
+        settings=settings.as_dict(),
+        bands=("B02", "B03", "B04"),
+        periods=tuple(f"part {number}" for number in range(settings.periods)),
+        middles=tuple(100.0 + 30 * number for number in range(settings.periods)),
+        period_index=tuple(range(settings.periods)),
+        normalisation=Normalisation((2000.0,) * 3, (1500.0,) * 3),
+    )
+    seen = np.random.default_rng(0).integers(1, 5000, (settings.periods, 3, 32, 32), dtype=np.uint16)
+    exact, fast = (load_predictor(network.state_dict(), card, precision=name).predict(seen) for name in ("fp32", "bf16"))
+    assert (exact.crop == fast.crop).mean() > 0.9
+    assert (exact.confidence != fast.confidence).any()

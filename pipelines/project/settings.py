@@ -74,6 +74,9 @@ class Map(Table):
     checkpoint: Annotated[Text, AfterValidator(checks.checkpoint_place)] | None = key(
         "The checkpoint to map with; without it, the one that `[model]` names. One of another root is written as that "
         "root, a blank and the name.", "../flanders-2018 season", "", None)  # fmt: skip
+    precision: Literal["fp32", "bf16"] = key(
+        "What the network computes in: `fp32`, or `bf16`, faster where the processor has it, for crops that differ "
+        "in some pixels.", "bf16", "", "fp32")  # fmt: skip
     probabilities: bool = key(
         "Also keep the probability of every class, not only of the one that is chosen: a byte more a pixel for each.",
         True, "", False)  # fmt: skip
