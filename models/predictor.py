@@ -75,12 +75,19 @@ class NetworkPredictor:
     def logits(self, used_TBYX: NDArray[np.uint16], shift: float = 0.0) -> Tensor:
         """(1, class, y, x) of a window of the periods that are used; with `shift`, as if they lay so much later."""
         height, width = used_TBYX.shape[-2:]
-        x_BTCYX = self._padded(normalise(used_TBYX, self.card.normalisation)[None].to(self.device))
-        seen_BTYX = self._padded(torch.from_numpy(used_TBYX.max(axis=1) != NO_DATA)[None].to(self.device))
+        x_TBYX, seen_TYX = self._shown(used_TBYX)
         when_BT = torch.tensor([self.card.used_middles], dtype=torch.float32, device=self.device) + shift
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            answer: Tensor = self.network(x_BTCYX, seen_BTYX, when_BT)
+            answer: Tensor = self.network(self._padded(x_TBYX[None]), self._padded(seen_TYX[None]), when_BT)
         return answer[:, :, :height, :width].float().contiguous()
+
+    def _shown(self, used_TBYX: NDArray[np.uint16]) -> tuple[Tensor, Tensor]:
+        """What the network is shown, and where there is data. A GPU is given the bytes and works on them itself."""
+        if self.device.type == "cpu":
+            seen_TYX = torch.from_numpy(used_TBYX.max(axis=1) != NO_DATA)
+            return normalise(used_TBYX, self.card.normalisation), seen_TYX
+        raw_TBYX = on_device(used_TBYX, self.device)
+        return normalise(raw_TBYX, self.card.normalisation), (raw_TBYX != NO_DATA).any(dim=1)
 
     @torch.inference_mode()
     def _answer(self, used_TBYX: NDArray[np.uint16], probabilities: bool) -> Answer:
@@ -97,6 +104,14 @@ class NetworkPredictor:
         return nn.functional.pad(x, (0, right, 0, below))
 
 
+def on_device(x: NDArray[np.uint16], device: torch.device) -> Tensor:
+    """The numbers as float32 there: half as many bytes travel, out of memory that a GPU reads by itself."""
+    numbers = torch.from_numpy(np.ascontiguousarray(x).view(np.int16))  # 16 bits that every operation knows
+    if device.type == "cuda":
+        numbers = numbers.pin_memory()
+    return numbers.to(device, non_blocking=True).to(torch.int32).bitwise_and_(0xFFFF).to(torch.float32)
+
+
 def _bytes(percent: Tensor) -> NDArray[np.uint8]:
     rounded: NDArray[np.uint8] = percent.round_().to(torch.uint8).cpu().numpy()
     return rounded
@@ -105,9 +120,7 @@ def _bytes(percent: Tensor) -> NDArray[np.uint8]:
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def load_predictor(
-    state: Mapping[str, Tensor], card: Card, device: str = "cpu", precision: str = "fp32"
-) -> Predictor:
+def load_predictor(state: Mapping[str, Tensor], card: Card, device: str = "cpu", precision: str = "fp32") -> Predictor:
     """A predictor from what `checkpoint.decode` gives; forests stay on the CPU, and have one precision."""
     settings = settings_of(card)
     if isinstance(settings, ForestSettings):

@@ -1,9 +1,25 @@
 """What each worker is pinned to, and how many fit: GPUs where the cluster has some, CPU cores where not."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from catalogs.errors import BadInput
-from pipelines.plan import Plan
+from pipelines.plan import TILES_IN_HAND, Plan
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where networks work: so many actors, each with a share of a machine."""
+
+    actors: int
+    gpus: float = 0
+    cores: int = 1
+
+    @property
+    def in_hand(self) -> int:
+        """Tiles of one actor at once: one at the network, and on each core another that is read or written."""
+        return max(TILES_IN_HAND, self.cores + 1)
 
 
 def gpus_per_worker(ray: Any, plan: Plan) -> float:
@@ -18,6 +34,15 @@ def gpus_per_worker(ray: Any, plan: Plan) -> float:
             'Write "auto", 0, or a share of what there is.',
         )
     return float(wanted)
+
+
+def cores_of(nodes: Iterable[Mapping[str, float]], gpus: float) -> int:
+    """How many cores each worker with so many GPUs may have: those of the machine with the fewest for each GPU.
+
+    A GPU is faster than a core can read for it; without GPUs the cores are what computes, and each worker has one.
+    """
+    shares = [node.get("CPU", 0) / node["GPU"] * gpus for node in nodes if node.get("GPU", 0) >= min(gpus, 1) > 0]
+    return max(1, int(min(shares, default=1)))
 
 
 def training_gpus(ray: Any, plan: Plan) -> float:

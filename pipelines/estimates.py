@@ -13,6 +13,7 @@ from catalogs.scenes import SceneList
 from catalogs.stores import Store
 from cluster.progress import Progress
 from models.ratio import NOTHING, Total, total_of
+from pipelines.devices import Places
 from pipelines.plan import PROBED, Plan
 from pipelines.probing import Sample, probe_ingest, probe_map, scratch, size_of, stored_bytes, tile_seconds
 from pipelines.stored import units_of
@@ -94,11 +95,11 @@ def _ingest(plan: Plan, scenes: SceneList, beside: Root, probes: int, progress: 
     if sample is None:
         return None
     whole = left * _mean_size(plan, scenes) if left else 0.0
-    return _estimate("ingest", (units, left), sample, whole, (plan.workers, 0.0), basis)
+    return _estimate("ingest", (units, left), sample, whole, Places(plan.workers), basis)
 
 
 def _map(plan: Plan, beside: Root, probes: int, progress: Progress) -> Estimate | None:
-    from pipelines.network_actors import actor_slots  # here, because they bring Ray and torch with them
+    from pipelines.network_actors import places_of  # here, because they bring Ray and torch with them
     from pipelines.untrained import can_be_mapped
 
     store = Store(plan.root, crops.MAP)
@@ -110,16 +111,16 @@ def _map(plan: Plan, beside: Root, probes: int, progress: Progress) -> Estimate 
         sample, basis = probe_map(plan, beside, probes, progress), "probes"
     if sample is None:
         return None
-    return _estimate("map", (units, left), sample, left, actor_slots(plan), basis)
+    return _estimate("map", (units, left), sample, left, places_of(plan), basis)
 
 
 def _estimate(
-    stage: str, standing: tuple[int, int], sample: Sample, whole: float, slots: tuple[int, float], basis: str
+    stage: str, standing: tuple[int, int], sample: Sample, whole: float, places: Places, basis: str
 ) -> Estimate:
-    (units, left), (workers, gpus) = standing, slots
+    units, left = standing
     seconds = total_of(sample.seconds, sample.sizes, whole)
     said = f"{len(sample.seconds)} {basis}"
-    return Estimate(stage, units, left, seconds, workers, gpus, units * sample.bytes_of_one, said)
+    return Estimate(stage, units, left, seconds, places.actors, places.gpus, units * sample.bytes_of_one, said)
 
 
 def _standing(plan: Plan, store: Store) -> tuple[int, int]:

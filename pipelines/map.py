@@ -19,7 +19,7 @@ from models.predictor import check_fits, load_predictor
 from pipelines.checkpoints import read_checkpoint
 from pipelines.map_inputs import INPUTS, Record, Sight, plan_word
 from pipelines.mapping import Mapping, start_mapping
-from pipelines.network_actors import on_actors
+from pipelines.network_actors import on_actors, places_of
 from pipelines.outcomes import Outcomes
 from pipelines.plan import TILES_IN_HAND, Plan
 from pipelines.renewal import renew
@@ -36,10 +36,12 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     store, described = begin_map(plan, card, progress)
     missing = set(store.to_do(units_of(plan, crops.MAP)))
     todo = [tile for tile in plan.tiles if str(tile) in missing]
+    in_hand = places_of(plan).in_hand if todo else TILES_IN_HAND
+    plan.check_memory(plan.bytes_to_map_with(settings_of(card), in_hand))
     outcomes, windows = Outcomes(store), set[int]()
     with progress.stage("map", len(plan.tiles), "tiles", already=len(plan.tiles) - len(todo)) as bar:
-        job = mapping_into(plan, described)
-        for tile, outcome in on_actors(plan, partial(start_mapping, job), todo, threads=TILES_IN_HAND):
+        job = replace(mapping_into(plan, described), in_hand=in_hand)
+        for tile, outcome in on_actors(plan, partial(start_mapping, job), todo, threads=in_hand):
             outcomes.add(str(tile), outcome)
             bar.advance()
             if not isinstance(outcome, Exception):

@@ -29,6 +29,7 @@ from models.window import Answer
 from pipelines.checkpoints import read_checkpoint
 from pipelines.map_inputs import Sight
 from pipelines.network_actors import device_of
+from pipelines.plan import TILES_IN_HAND
 
 SMALLEST = 64
 """Pixels of the side of a window, below which halos are nearly all of the work."""
@@ -60,6 +61,8 @@ class Mapping:
     probabilities: bool = False
     """Whether the map has the probability of each class."""
     precision: str = "fp32"
+    in_hand: int = TILES_IN_HAND
+    """Tiles that an actor has at once."""
 
     @property
     def cube_root(self) -> Root:
@@ -150,6 +153,7 @@ class Mapper:
             "valid": int(answer.crop.size - counts[IGNORE]),
             "worker": f"{socket.gethostname()}/{os.getpid()}",
             "window": self.windows.side,
+            "in_hand": self.job.in_hand,
             "computing": round(turn.seconds, 3),
             "seconds": round(time.monotonic() - began, 3),
         }

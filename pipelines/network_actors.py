@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from cluster.actors import Slots, each_on_actors
 from cluster.session import ray_session
 from models.exactness import be_exact
-from pipelines.devices import gpus_per_worker, workers_that_fit
+from pipelines.devices import Places, cores_of, gpus_per_worker, workers_that_fit
 from pipelines.plan import Plan
 
 Item = TypeVar("Item")
@@ -23,21 +23,22 @@ def on_actors(
     if not items:
         return
     with ray_session(plan.project.compute.address, plan.slots) as ray:
-        actors, gpus = _slots(ray, plan)
-        lease = max(1, min(most, len(items) // (4 * actors)))
-        slots = Slots(min(actors, len(items)), gpus=gpus, lease=lease, threads=threads)
-        yield from each_on_actors(ray, partial(start, on_gpu=gpus > 0), items, slots)
+        places = _places(ray, plan)
+        lease = max(1, min(most, len(items) // (4 * places.actors)))
+        actors, cores = min(places.actors, len(items)), places.cores
+        slots = Slots(actors, cpus=cores, gpus=places.gpus, lease=lease, threads=threads)
+        yield from each_on_actors(ray, partial(start, on_gpu=places.gpus > 0), items, slots)
 
 
-def actor_slots(plan: Plan) -> tuple[int, float]:
-    """How many actors a run has, and the GPUs of each."""
+def places_of(plan: Plan) -> Places:
     with ray_session(plan.project.compute.address, plan.slots) as ray:
-        return _slots(ray, plan)
+        return _places(ray, plan)
 
 
-def _slots(ray: Any, plan: Plan) -> tuple[int, float]:
+def _places(ray: Any, plan: Plan) -> Places:
     gpus = gpus_per_worker(ray, plan)
-    return workers_that_fit(ray, plan.workers, gpus, autoscales=bool(plan.project.compute.address)), gpus
+    actors = workers_that_fit(ray, plan.workers, gpus, autoscales=bool(plan.project.compute.address))
+    return Places(actors, gpus, cores_of((node["Resources"] for node in ray.nodes() if node["Alive"]), gpus))
 
 
 def device_of(on_gpu: bool) -> str:

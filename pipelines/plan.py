@@ -55,7 +55,7 @@ READER_BYTES = 330 * 1024**2
 """What a worker process that reads needs before it has read anything (measured: Python, Dask, GDAL, Zarr)."""
 
 TILES_IN_HAND = 2
-"""Of an actor that maps: while the network sees one, the last is written and the next is read."""
+"""Of an actor that maps on one core: while the network sees one, the last is written and the next is read."""
 
 MAPPER_BYTES = 450 * 1024**2
 """The same of one that maps, which loads torch too."""
@@ -235,7 +235,7 @@ class Plan:
         """Projected memory of a worker that maps with the network of `[model]`."""
         return self.bytes_to_map_with(self.model)
 
-    def bytes_to_map_with(self, model: "NetworkSettings") -> int:
+    def bytes_to_map_with(self, model: "NetworkSettings", in_hand: int = TILES_IN_HAND) -> int:
         """The cubes of tiles in hand, one of them twice while it is decoded, and one window inside the network; and
         what it answers of all these, of tiles with the observations that it rests on."""
         halo, probabilities = self.project.map.halo, self.project.map.probabilities
@@ -244,7 +244,7 @@ class Plan:
         tile += self.grid.side**2 + model.answer_bytes(self.grid.side**2, probabilities)
         window = (min(self.grid.side, model.window) + 2 * context) ** 2
         seeing = model.mapping_bytes(window) + model.answer_bytes(window, probabilities)
-        return MAPPER_BYTES + (TILES_IN_HAND + 1) * tile + seeing
+        return MAPPER_BYTES + (in_hand + 1) * tile + seeing
 
     def check_memory(self, worker_bytes: int) -> None:
         """Refuse before the start what cannot fit this machine, where it is this one that works."""

@@ -81,33 +81,36 @@ def probe_map(plan: Plan, beside: Root, count: int, progress: Progress) -> Sampl
     """
     from pipelines.map import mapping_of  # here, because they bring torch with them
     from pipelines.mapping import start_mapping
-    from pipelines.network_actors import actor_slots, on_actors
+    from pipelines.network_actors import on_actors, places_of
     from pipelines.untrained import checkpoint_or_twin
 
-    actors, _ = actor_slots(plan)
+    places = places_of(plan)
     probabilities = plan.project.map.probabilities
     Store(beside, crops.MAP).begin(
         crops.map_layouts(plan.grid, plan.taxonomy, probabilities),
         crops.map_coordinates(plan.grid, plan.taxonomy, probabilities),
         {},
     )
-    tiles, ground = _tiles_to_map(plan, beside, count + actors)
+    tiles, ground = _tiles_to_map(plan, beside, count + places.actors)
     learned, name = checkpoint_or_twin(plan, beside)
     job = replace(mapping_of(plan, name), root=beside, learned=learned, ground=ground, probabilities=probabilities)
+    job = replace(job, in_hand=places.in_hand)
     seconds = []
     with progress.stage("probe", len(tiles), "tiles") as bar:
-        for _, outcome in on_actors(plan, partial(start_mapping, job), tiles, most=1, threads=TILES_IN_HAND):
+        for _, outcome in on_actors(plan, partial(start_mapping, job), tiles, most=1, threads=places.in_hand):
             if isinstance(outcome, Exception):
                 raise outcome
             bar.advance()
             seconds.append(tile_seconds(outcome))
     written = stored_bytes(beside, crops.MAP, crops.map_arrays(probabilities))
-    return _sample(seconds, [1.0] * len(seconds), actors, written / len(tiles))
+    return _sample(seconds, [1.0] * len(seconds), places.actors, written / len(tiles))
 
 
 def tile_seconds(record: dict[str, Any]) -> float:
     """What a tile costs an actor that has several in hand: the time at the network, or its share of the rest."""
-    return max(float(record.get("computing", 0)), float(record.get("seconds", 0)) / TILES_IN_HAND)
+    return max(
+        float(record.get("computing", 0)), float(record.get("seconds", 0)) / record.get("in_hand", TILES_IN_HAND)
+    )
 
 
 def stored_bytes(root: Root, store: str, arrays: Sequence[str]) -> int:

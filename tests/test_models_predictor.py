@@ -17,7 +17,7 @@ from models.card import Card, Period
 from models.checkpoint import CARD, WEIGHTS, decode, encode
 from models.errors import Misfit
 from models.normalisation import Normalisation, normalise
-from models.predictor import Predictor, check_fits, load_predictor
+from models.predictor import Predictor, check_fits, load_predictor, on_device
 from models.unet import UNet, UNetSettings
 
 SETTINGS = UNetSettings(bands=2, periods=2, classes=4, widths=(8, 16, 16))
@@ -218,6 +218,17 @@ def test_in_bf16_most_crops_are_those_of_fp32_and_some_confidence_is_another(arc
         normalisation=Normalisation((2000.0,) * 3, (1500.0,) * 3),
     )
     seen = np.random.default_rng(0).integers(1, 5000, (settings.periods, 3, 32, 32), dtype=np.uint16)
-    exact, fast = (load_predictor(network.state_dict(), card, precision=name).predict(seen) for name in ("fp32", "bf16"))
+    exact, fast = (
+        load_predictor(network.state_dict(), card, precision=name).predict(seen) for name in ("fp32", "bf16")
+    )
     assert (exact.crop == fast.crop).mean() > 0.9
     assert (exact.confidence != fast.confidence).any()
+
+
+def test_what_travels_as_bytes_is_the_same_number_there() -> None:
+    counts = np.array([[0, 1, 32_767], [32_768, 40_000, 65_535]], np.uint16)
+    assert on_device(counts, torch.device("cpu")).tolist() == counts.astype(float).tolist()
+    seen = window(20, 30)
+    normalisation = CARD_OF_TEST.normalisation
+    there = normalise(on_device(seen, torch.device("cpu")), normalisation)
+    assert torch.equal(there, normalise(seen, normalisation))
