@@ -218,11 +218,10 @@ def test_in_bf16_most_crops_are_those_of_fp32_and_some_confidence_is_another(arc
         normalisation=Normalisation((2000.0,) * 3, (1500.0,) * 3),
     )
     seen = np.random.default_rng(0).integers(1, 5000, (settings.periods, 3, 32, 32), dtype=np.uint16)
-    exact, fast = (
-        load_predictor(network.state_dict(), card, precision=name).predict(seen) for name in ("fp32", "bf16")
-    )
-    assert (exact.crop == fast.crop).mean() > 0.9
-    assert (exact.confidence != fast.confidence).any()
+    exact, fast = (load_predictor(network.state_dict(), card, precision=name) for name in ("fp32", "bf16"))
+    assert (exact.predict(seen).crop == fast.predict(seen).crop).mean() > 0.9
+    logits = [predictor.logits(seen) for predictor in (exact, fast)]
+    assert not torch.equal(*logits) and torch.allclose(*logits, atol=0.2)
 
 
 def test_what_travels_as_bytes_is_the_same_number_there() -> None:

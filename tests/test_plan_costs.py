@@ -3,14 +3,16 @@
 import io
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import finish, furrow
+from conftest import PROJECT, finish, furrow
 
 from catalogs.cube import NAME as CUBE
 from catalogs.errors import BadInput
-from cluster.progress import LineProgress
+from cluster.progress import Bar, LineProgress
 from pipelines.estimates import STAGES, estimate
 from pipelines.outcomes import Unfinished
 from pipelines.plan import Plan, make_plan
@@ -19,6 +21,8 @@ from pipelines.run import call
 from pipelines.scene_search import find_scenes
 from pipelines.spending import Metered
 from pipelines.status import status
+
+pytestmark = pytest.mark.slow
 
 PRICES = "\n[prices]\nworker_hour = 36.0\ngpu_hour = 3600.0\nstorage_month = 1e6\ncurrency = 'CHF'\n"
 
@@ -40,8 +44,6 @@ def priced(project_file: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="module")
 def ingested(catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from conftest import PROJECT
-
     folder = tmp_path_factory.mktemp("ingested")
     path = folder / "project.toml"
     path.write_text(PROJECT.format(catalog=catalog, root=folder / "root") + PRICES)
@@ -49,17 +51,20 @@ def ingested(catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def printed(catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    """The root of a project that was planned, and what was said."""
+    folder = tmp_path_factory.mktemp("planned")
+    (folder / "project.toml").write_text(PROJECT.format(catalog=catalog, root=folder / "root") + PRICES)
+    output = finish(furrow("plan", folder / "project.toml", "--probes", "3", "--json"))
+    return folder / "root", [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+
+
+Printed = tuple[Path, list[dict[str, Any]]]
+
+
 class TestBeforeARun:
-    @pytest.fixture(scope="class")
-    def printed(self, catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict]]:
-        from conftest import PROJECT
-
-        folder = tmp_path_factory.mktemp("planned")
-        (folder / "project.toml").write_text(PROJECT.format(catalog=catalog, root=folder / "root") + PRICES)
-        output = finish(furrow("plan", folder / "project.toml", "--probes", "3", "--json"))
-        return folder / "root", [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-
-    def test_hours_bytes_and_costs_have_intervals(self, printed) -> None:
+    def test_hours_bytes_and_costs_have_intervals(self, printed: Printed) -> None:
         result = next(line for line in printed[1] if line["event"] == "result")
         assert [one["stage"] for one in result["stages"]] == [*STAGES]
         for one in result["stages"]:
@@ -73,10 +78,10 @@ class TestBeforeARun:
         stored = sum(one["stored_bytes"] for one in result["stages"])
         assert result["storage_month"] == pytest.approx(stored / 1e6, rel=0.01)
 
-    def test_nothing_is_left_of_the_probes(self, printed) -> None:
+    def test_nothing_is_left_of_the_probes(self, printed: Printed) -> None:
         assert [path.name for path in printed[0].iterdir()] == ["scenes.json"]
 
-    def test_what_follows_from_the_file_needs_no_probe(self, printed, priced: Path) -> None:
+    def test_what_follows_from_the_file_needs_no_probe(self, printed: Printed, priced: Path) -> None:
         told = finish(furrow("plan", priced, "--probes", "0"))
         assert "not known before something was probed or done" in told and "probe:" not in told
 
@@ -103,11 +108,18 @@ def test_without_prices_nothing_can_cost_too_much(project_file: Callable[..., Pa
         call("ingest", plan_of(project_file()), quietly(), max_cost=10)
 
 
+class PriceRise(Metered):
+    """Prices explode when reading begins."""
+
+    def stage(self, name: str, *about: Any, **more: Any) -> AbstractContextManager[Bar]:
+        self.price_of_an_hour = 1e12 if name == "ingest" else 0.0
+        return super().stage(name, *about, **more)
+
+
 def test_what_costs_more_than_expected_is_stopped_and_goes_on(priced: Path) -> None:
     plan = plan_of(priced)
-    meter = Metered(quietly(), price_of_an_hour=1e12, most=1, currency="CHF")
     with pytest.raises(Unfinished, match=r"has cost CHF [\d,.]+, and --max-cost allows CHF 1\.00"):
-        call("ingest", plan, meter)
+        call("ingest", plan, PriceRise(quietly(), 0, most=1, currency="CHF"))
     kept = status(plan, quietly())["stores"][CUBE]
     assert 0 < kept["done"] < kept["planned"]
     call("ingest", plan, quietly())
