@@ -143,9 +143,14 @@ def validate(project: ProjectFile, address: Address = None, as_json: Json = Fals
 
 
 @app.command()
-def publish(project: ProjectFile, address: Address = None, as_json: Json = False) -> None:
+def publish(
+    project: ProjectFile,
+    with_seams: Annotated[bool, typer.Option("--with-seams", help="Also a map that shows how it was cut.")] = False,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
     """Write the report, the pictures and, last, the map's STAC item."""
-    _verb("publish", project, as_json, address)
+    _verb("publish", project, as_json, address, _again(*sys.argv[1:]), with_seams=with_seams)
 
 
 @app.command()

@@ -21,6 +21,7 @@ from catalogs.region_mask import outside_region
 from catalogs.root import Root
 from catalogs.stores import Store
 from catalogs.taxonomy import IGNORE
+from models.exactness import processor
 from models.memory import give_back, is_out_of_memory
 from models.predictor import Predictor, load_predictor
 from pipelines.checkpoints import read_checkpoint
@@ -55,7 +56,7 @@ def start_mapping(job: Mapping, on_gpu: bool = False) -> "Mapper":
     """Load the network once."""
     device = device_of(on_gpu)
     predictor = load_predictor(*read_checkpoint(job.learned or job.root, job.checkpoint), device)
-    return Mapper(job, predictor, Lock(), Windows(predictor.window))
+    return Mapper(job, predictor, Lock(), Windows(predictor.window), processor(on_gpu))
 
 
 @dataclass
@@ -80,6 +81,7 @@ class Mapper:
     predictor: Predictor
     computing: AbstractContextManager[Any]
     windows: Windows
+    processor: str = ""
 
     def __call__(self, tile: Tile) -> dict[str, Any]:
         """The record of a tile, which it or somebody before it has committed."""
@@ -114,6 +116,7 @@ class Mapper:
             "classes": {str(value): int(counts[value]) for value in np.flatnonzero(counts)},
             "valid": int(pixels[0].size - counts[IGNORE]),
             "weights_sha256": self.predictor.card.weights_sha256,
+            "processor": self.processor,
             "worker": f"{socket.gethostname()}/{os.getpid()}",
             "window": self.windows.side,
             "computing": round(turn.seconds, 3),

@@ -17,10 +17,11 @@ import torch
 
 from catalogs import cube
 from catalogs.bands import BANDS
-from catalogs.crops import MAP, map_layouts
+from catalogs.crops import LABELS, MAP, label_layouts, map_layouts
 from catalogs.description import identity
 from catalogs.ledger import Ledger
 from catalogs.root import Root
+from catalogs.scenes import SceneList
 from catalogs.stores import Store, spatial_coordinates, write_shard
 from catalogs.taxonomy import ten_crops
 from cluster.progress import LineProgress
@@ -119,6 +120,21 @@ def checkpoint(plan: Plan) -> dict[str, bytes]:
         training_identity="none",
     )
     return encode(network.state_dict(), card)
+
+
+def write_labels(plan: Plan) -> None:
+    """What `publish` asks for beside a map: labels, here of nothing, the scores and the scenes."""
+    store = Store(plan.root, LABELS)
+    layouts = label_layouts(plan.grid, plan.taxonomy)
+    store.begin(layouts, spatial_coordinates(plan.grid), {"store": "labels", "grid": plan.grid_description})
+    for tile in plan.tiles:
+        where = plan.grid.window(tile).slices
+        nothing = {name: np.full((plan.grid.side,) * 2, layout.fill, layout.dtype) for name, layout in layouts.items()}
+        digests = [write_shard(store.array(name), where, block) for name, block in nothing.items()]
+        store.ledger.commit(str(tile), {"digests": digests})
+    scores = {"checkpoint": "season", "split": "test", "blocks": 0, "pixels": 0, "margin": 0, "unmapped_pixels": 0}
+    plan.root.write("report/scores.json", json.dumps(scores | {"season": None, "single_date": None}).encode())
+    plan.root.write("scenes.json", SceneList((), ()).encode({}))
 
 
 def map_here(plan: Plan) -> None:
