@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from catalogs.errors import BadInput
+from catalogs.no_answer import is_no_answer
 from cluster.progress import Progress, progress_for
 from cluster.session import ClusterUnreachable
 from models.errors import Misfit
@@ -65,6 +66,9 @@ def _explained(error: Exception, again: str) -> tuple[Any, ...]:
         return UNFINISHED, f"not finished: {error}", f"do:     {again}"
     if isinstance(error, ClusterUnreachable):
         return BAD_INPUT, str(error)
+    if is_no_answer(error):
+        said = f"{type(error).__name__}: {error}"[:300]
+        return UNFINISHED, f"not finished: the object store did not answer as it should ({said})", f"do:     {again}"
     raise error
 
 

@@ -92,10 +92,13 @@ class Mapper:
         try:
             return self._map(store, attempt, tile)
         except Exception:
-            attempt.discard()
-            if done := self._done(store, unit):  # another run has finished, and cleaned up behind this one
-                return done
-            raise
+            # another run may have finished, and cleaned up behind this one; or this one had committed, and then failed
+            done = self._done(store, unit)
+            if done is None or done["attempt"] != attempt.name:
+                attempt.discard()
+            if done is None:
+                raise
+            return done
 
     def _done(self, store: Store, unit: str) -> dict[str, Any] | None:
         """A record of a store that was planned anew since is none."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 
 from catalogs import cube
@@ -29,14 +30,18 @@ from models.card import Card
 from models.checkpoint import encode
 from models.normalisation import Normalisation
 from models.unet import UNet, UNetSettings
+from pipelines import cli, mapping
 from pipelines import map as verb
-from pipelines import mapping
 from pipelines.checkpoints import read_checkpoint
 from pipelines.map import describe_map, make_map, mapping_of
 from pipelines.mapping import Mapper, start_mapping
 from pipelines.plan import Plan, make_plan
 from pipelines.project import load_project
 from pipelines.stored import units_of
+
+HOUSE = Path(__file__).parents[1]
+PLACES = os.pathsep.join([str(HOUSE / "tests"), str(HOUSE)])
+"""Where processes that are started find the tests and what they test."""
 
 PROJECT = """
 [region]
@@ -164,7 +169,8 @@ class Disturbance:
     point: str
     tile: int
     victim: str = "actor"
-    """`actor` and `raylet` are killed where the tile is, `driver` by its process; `pause` stops the actor."""
+    """`actor` and `raylet` are killed where the tile is, `driver` by its process; of a private cluster `gcs`, which knows
+    all of it, or `head`, that and the raylet. `pause` stops the actor."""
 
 
 @dataclass(frozen=True)
@@ -197,12 +203,19 @@ class Disturbing:
             self.mark(disturbance, "paused").write_text(str(os.getpid()))
             os.kill(os.getpid(), signal.SIGSTOP)
             return
-        victims = {"actor": os.getpid(), "raylet": os.getppid(), **self.pids}
-        if disturbance.victim == "raylet":
-            assert Path(f"/proc/{os.getppid()}/comm").read_text().startswith("raylet")
-        os.kill(victims[disturbance.victim], signal.SIGKILL)
+        for victim in self._victims(disturbance.victim):
+            os.kill(victim, signal.SIGKILL)
         if disturbance.victim != "actor":  # what is killed is not this process: it is not to win a tile by that
             signal.pause()
+
+    def _victims(self, named: str) -> list[int]:
+        """Numbers of processes."""
+        if named in self.pids | {"actor": 0}:
+            return [self.pids.get(named, os.getpid())]
+        raylet = psutil.Process(os.getppid())
+        assert raylet.name() == "raylet"
+        servers = [one.pid for one in raylet.parent().children() if one.name() == "gcs_server"]
+        return {"raylet": [], "gcs": servers, "head": servers}[named] + [raylet.pid] * (named != "gcs")
 
     def wake(self, unit: str) -> None:
         """Who has done a paused worker's tile wakes it, and waits until it has tried to commit what it had in hand."""
@@ -283,3 +296,15 @@ def map_disturbed(project: Path, disturbances: tuple[Disturbance, ...], head: in
 
 def main() -> None:
     map_disturbed(Path(sys.argv[1]), tuple(Disturbance(*given) for given in json.loads(sys.argv[2])))
+
+
+def command() -> None:
+    """`furrow map PROJECT`, disturbed: further words are POINT/TILE/VICTIM."""
+    project, *given = sys.argv[1:]
+    named = [one.split("/") for one in given]
+    disturbances = tuple(Disturbance(point, int(tile), victim) for point, tile, victim in named)
+    units = tuple(map(str, make_plan(load_project(Path(project))).tiles))
+    disturbing = Disturbing(str(Path(project).parent), units, disturbances, {})
+    verb.start_mapping = partial(start_disturbed, disturbing)
+    sys.argv = ["furrow", "map", project]
+    cli.main()
