@@ -169,8 +169,8 @@ class Disturbance:
     point: str
     tile: int
     victim: str = "actor"
-    """`actor` and `raylet` are killed where the tile is, `driver` by its process; of a private cluster `gcs`, which knows
-    all of it, or `head`, that and the raylet. `pause` stops the actor."""
+    """`actor` and `raylet` are killed where the tile is, `driver` by its process; of a private cluster `gcs`, which
+    knows all of it, or `head`, that and the raylet. `pause` stops the actor."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ After each, `verify` reads the whole map again. How many kills really happened i
 
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from made_map import Disturbance, Disturbing, bytes_of, map_disturbed, write_cube
+from made_map import HOUSE, PLACES, Disturbance, Disturbing, bytes_of, map_disturbed, write_cube
 
 from cluster.progress import LineProgress
 from pipelines.plan import Plan, make_plan
@@ -21,9 +20,6 @@ from pipelines.project import load_project
 from pipelines.verify import verify
 
 pytestmark = pytest.mark.slow
-
-HOUSE = Path(__file__).parents[1]
-PLACES = os.pathsep.join([str(HOUSE / "tests"), str(HOUSE)])
 
 ACTORS = tuple(
     Disturbance(point, tile)
