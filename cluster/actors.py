@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
+from cluster.head import first_ready, head_of
+
 Item = TypeVar("Item")
 
 LEASES_PER_ACTOR = 2
@@ -153,8 +155,9 @@ def each_on_actors(
     for number in range(1, slots.actors + 1):
         if pool.has_more(number):
             pool.start()
+    head = head_of(ray)
     while not pool.is_over:
-        (reference,), _ = ray.wait([*pool.running, *pool.starting], num_returns=1)
+        reference = first_ready(ray, [*pool.running, *pool.starting], head)
         if reference in pool.starting:
             _begin(pool, reference)
             continue

@@ -1,6 +1,5 @@
 """The command line: one command a verb, each taking a project file."""
 
-import os
 import shlex
 import sys
 from datetime import datetime
@@ -12,7 +11,7 @@ import typer
 
 from catalogs.parcels.kinds import Kind
 from pipelines.exits import INTERRUPTED, Exit, go, say_lost
-from pipelines.supervision import supervised
+from pipelines.supervision import leave_at_once, supervised
 
 app = typer.Typer(
     name="furrow",
@@ -285,8 +284,8 @@ def _command() -> None:
     try:
         app(standalone_mode=True)
     except Exit as leaving:
-        if leaving.status == INTERRUPTED:  # Ray's own goodbye at the exit may wait for processes that the signal felled
-            os._exit(leaving.status)
+        if leaving.at_once:
+            leave_at_once(leaving.status)
         sys.exit(leaving.status)
 
 

@@ -1,0 +1,56 @@
+"""Whether the head of a cluster still answers: Ray waits a minute for a lost one, and then ends the process unheard."""
+
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+LOOK_EVERY = 2.0
+"""Seconds in which nothing was done, after which it is worth asking."""
+
+PATIENCE = 15.0
+"""Seconds without an answer after which a head is lost: longer than a machine that is very busy stays silent."""
+
+
+class ClusterLost(Exception):
+    """The cluster that a run works on is there no more."""
+
+
+@dataclass
+class Head:
+    """Where the head of a cluster listens, and when it was last heard."""
+
+    address: str
+    heard: float = field(default_factory=time.monotonic)
+
+    def check(self) -> None:
+        """Raise if nobody has listened there for a while."""
+        if listens(self.address):
+            self.heard = time.monotonic()
+        elif (silent := time.monotonic() - self.heard) > PATIENCE:
+            raise ClusterLost(f"the head of the Ray cluster, {self.address}, has not answered for {silent:.0f} s")
+
+
+def head_of(ray: Any) -> Head | None:
+    """That of the cluster that we are connected to; None where it is out of our own reach."""
+    address = str(ray.get_runtime_context().gcs_address)
+    return Head(address) if listens(address) else None
+
+
+def listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def first_ready(ray: Any, references: list[Any], head: Head | None) -> Any:
+    """The first of them that has an answer, or died; raises where the head is lost, without which none ever might."""
+    while True:
+        ready, _ = ray.wait(references, num_returns=1, timeout=LOOK_EVERY)
+        if ready:
+            return ready[0]
+        if head:
+            head.check()
