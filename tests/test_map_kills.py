@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from made_map import HOUSE, PLACES, Disturbance, Disturbing, bytes_of, map_disturbed, write_cube
 
+from catalogs.ledger import Ledger
 from cluster.progress import LineProgress
 from pipelines.plan import Plan, make_plan
 from pipelines.project import load_project
@@ -108,6 +109,15 @@ def test_killed_raylets_one_and_then_two_at_once(project: Path, undisturbed: dic
         ray.shutdown()
         cluster.shutdown()
     check(project, undisturbed, disturbances)
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_the_number_of_workers_changes_no_byte(tmp_path: Path, undisturbed: dict[str, bytes], workers: int) -> None:
+    path = write_cube(tmp_path, str(tmp_path / "root"), workers)
+    map_disturbed(path, ())
+    check(path, undisturbed, ())
+    ledger = Ledger(plan_of(path).root, "map.zarr")
+    assert len({ledger.record(unit)["worker"] for unit in ledger.done()}) in range(min(workers, 2), workers + 1)
 
 
 def commanded(project: Path, *disturbances: Disturbance) -> "subprocess.Popen[bytes]":
