@@ -2,6 +2,8 @@
 
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,18 +25,28 @@ class Head:
     address: str
     heard: float = field(default_factory=time.monotonic)
 
-    def check(self) -> None:
+    def check(self, patience: float = PATIENCE) -> None:
         """Raise if nobody has listened there for a while."""
         if listens(self.address):
             self.heard = time.monotonic()
-        elif (silent := time.monotonic() - self.heard) > PATIENCE:
+        elif (silent := time.monotonic() - self.heard) >= patience:
             raise ClusterLost(f"the head of the Ray cluster, {self.address}, has not answered for {silent:.0f} s")
 
 
-def head_of(ray: Any) -> Head | None:
-    """That of the cluster that we are connected to; None where it is out of our own reach."""
+@contextmanager
+def watched(ray: Any) -> Iterator[Head | None]:
+    """The head of the cluster that we are connected to, or None where it is out of our own reach.
+
+    What Ray raises when it is lost is told as that.
+    """
     address = str(ray.get_runtime_context().gcs_address)
-    return Head(address) if listens(address) else None
+    head = Head(address) if listens(address) else None
+    try:
+        yield head
+    except ray.exceptions.RayError:
+        if head:
+            head.check(patience=0)
+        raise
 
 
 def listens(address: str) -> bool:

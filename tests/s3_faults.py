@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
+from urllib.parse import unquote
 
 from loopback import Forwarder, Proxy, serving
 
@@ -35,6 +36,11 @@ class S3Proxy(Proxy):
 
 class S3Forwarder(Forwarder):
     server: S3Proxy
+
+    @property
+    def key(self) -> str:
+        """What it asks for, as people write it."""
+        return unquote(self.path)
 
     @property
     def kind(self) -> str:
