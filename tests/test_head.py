@@ -1,4 +1,4 @@
-"""A head that is lost is told after a while of silence, one that is slow is waited for."""
+"""A cluster that is lost is told after a while of silence, and one that is slow is waited for."""
 
 import socket
 import time
@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from cluster import head as module
-from cluster.head import ClusterLost, Head, first_ready, watched
+from cluster.head import PATIENCE, ClusterLost, Head, first_ready, watched
 
 
 @pytest.fixture
@@ -18,61 +17,85 @@ def listener() -> Iterator[socket.socket]:
         yield server
 
 
-def address_of(listener: socket.socket) -> str:
-    return f"127.0.0.1:{listener.getsockname()[1]}"
-
-
-class Error(Exception):
+class RayError(Exception):
     pass
 
 
-def ray_at(address: str, *answers: list[Any]) -> Any:
-    """As much of Ray as is asked: where its head is, and what is ready, one answer after the other."""
-    given = iter(answers)
+class RaySystemError(RayError):
+    pass
+
+
+class RpcError(RayError):
+    pass
+
+
+ERRORS = SimpleNamespace(RayError=RayError, RaySystemError=RaySystemError, RpcError=RpcError)
+
+
+def ray_of(listener: socket.socket, *answers: list[Any], alive: bool = True) -> Any:
+    """As much of Ray as is asked: where its head is, its machines, and what is ready, one answer after the other."""
+    address, given = f"127.0.0.1:{listener.getsockname()[1]}", iter(answers)
     return SimpleNamespace(
         get_runtime_context=lambda: SimpleNamespace(gcs_address=address),
+        nodes=lambda: [{"Alive": False}, {"Alive": alive}],
         wait=lambda references, num_returns, timeout: (next(given), []),
-        exceptions=SimpleNamespace(RayError=Error),
+        exceptions=ERRORS,
     )
 
 
 def test_a_head_that_listens_is_heard_and_one_that_is_silent_for_long_is_lost(listener: socket.socket) -> None:
-    head = Head(address_of(listener), heard=time.monotonic() - 100)
+    with watched(ray_of(listener)) as head:
+        assert head is not None
+        head.heard -= 100
+        head.check()
+        listener.close()
+        head.check()  # it was heard just now
+        head.heard -= PATIENCE
+        with pytest.raises(ClusterLost, match=rf"{head.address}, has not answered for 15 s"):
+            head.check()
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_cluster_without_machines_is_lost_too(listener: socket.socket, alive: bool) -> None:
+    head = Head(ray_of(listener, alive=alive), f"127.0.0.1:{listener.getsockname()[1]}")
     head.check()
-    listener.close()
-    head.check()  # it was heard just now
-    head.heard -= module.PATIENCE
-    with pytest.raises(ClusterLost, match=rf"{head.address}, has not answered for 15 s"):
+    head.heard, head.counted = time.monotonic() - PATIENCE, time.monotonic() - PATIENCE
+    if alive:
+        head.check()
+        return
+    with pytest.raises(ClusterLost, match="no machine for 15 s"):
         head.check()
 
 
 def test_work_that_takes_long_is_waited_for_while_the_head_listens(listener: socket.socket) -> None:
-    ray = ray_at(address_of(listener), [], [], [], ["first"])
+    ray = ray_of(listener, [], [], [], ["first"])
     with watched(ray) as head:
         assert head and first_ready(ray, ["first", "second"], head) == "first"
 
 
 def test_nothing_is_waited_for_where_the_head_is_lost(listener: socket.socket) -> None:
-    ray = ray_at(address_of(listener), *[[]] * 9)
+    ray = ray_of(listener, *[[]] * 9)
     with watched(ray) as head:
         listener.close()
         assert head
-        head.heard -= module.PATIENCE
+        head.heard -= PATIENCE
         with pytest.raises(ClusterLost):
             first_ready(ray, ["first"], head)
 
 
-def test_what_ray_raises_is_told_as_a_lost_head_only_if_it_is_lost(listener: socket.socket) -> None:
-    ray = ray_at(address_of(listener))
-    with pytest.raises(Error), watched(ray):
-        raise Error("an actor")
-    with pytest.raises(ClusterLost), watched(ray):
+def test_what_ray_raises_is_told_as_a_lost_cluster_only_if_it_is_lost(listener: socket.socket) -> None:
+    ray = ray_of(listener)
+    with pytest.raises(RayError, match="an actor"), watched(ray):
+        raise RayError("an actor")
+    with pytest.raises(ClusterLost, match="broken pipe"), watched(ray):
+        raise RaySystemError("broken pipe")
+    with pytest.raises(ClusterLost, match="has not answered"), watched(ray):
         listener.close()
-        raise Error("no answer")
+        raise RayError("an actor")
 
 
 def test_a_head_out_of_reach_is_not_watched(listener: socket.socket) -> None:
-    address = address_of(listener)
+    ray = ray_of(listener)
     listener.close()
-    with watched(ray_at(address)) as head:
+    with watched(ray) as head:
         assert head is None
