@@ -14,7 +14,7 @@ from catalogs.stores import Store
 from cluster.progress import Progress
 from models.architectures import settings_of
 from models.card import Card
-from models.checkpoint import WEIGHTS
+from models.checkpoint import CARD, WEIGHTS
 from models.exactness import CPU
 from models.network import NetworkSettings
 from pipelines.checkpoints import card_in
@@ -59,10 +59,9 @@ def told(found: Mapping[str, Any]) -> str:
 
 def find_seams(plan: Plan, progress: Progress) -> Found:
     """Look, unless the same tiles have been looked at before with the same network; or say why not."""
-    card = card_in(plan.checkpoint_root, plan.project.checkpoint)
-    lacking = _lacking(plan, card)
-    if card is None or lacking:
+    if lacking := _lacking(plan):
         return _kept(plan, {"skipped": lacking})
+    card = _card(plan)
     settings = settings_of(card)
     squares = crossings(plan.grid, plan.region, plan.tiles, settings.window, settings.stride, PLACES)
     if not squares:
@@ -91,16 +90,25 @@ def summed(looks: Sequence[Look], mapped_on: Sequence[str]) -> Found:
     }
 
 
-def _lacking(plan: Plan, card: Card | None) -> str:
+def _lacking(plan: Plan) -> str:
     """What there would have to be to see the ground again; nothing if all is there."""
-    if Store(plan.root, cube.NAME).description() is None:
+    mapped, ground = (Store(plan.root, name).description() or {} for name in (crops.MAP, cube.NAME))
+    if not ground:
         return "the cube that was mapped is not there"
-    if card is None or not plan.checkpoint_root.exists(f"checkpoints/{plan.project.checkpoint}/{WEIGHTS}"):
+    if mapped.get("cube") != identity(ground):
+        return "the cube is another one than that which was mapped"
+    folder = f"checkpoints/{plan.project.checkpoint}"
+    if not all(plan.checkpoint_root.exists(f"{folder}/{name}") for name in (CARD, WEIGHTS)):
         return "the checkpoint that mapped is not there"
-    described = (Store(plan.root, crops.MAP).description() or {}).get("checkpoint", {})
-    if described.get("weights_sha256") != card.weights_sha256:
+    if mapped["checkpoint"]["weights_sha256"] != _card(plan).weights_sha256:
         return "the checkpoint is another one than that which mapped"
     return ""
+
+
+def _card(plan: Plan) -> Card:
+    card = card_in(plan.checkpoint_root, plan.project.checkpoint)
+    assert card is not None, "it was there just now"
+    return card
 
 
 def _records(plan: Plan, squares: Iterable[Window]) -> dict[str, dict[str, Any]]:
@@ -116,8 +124,7 @@ def _kept(plan: Plan, found: Found) -> Found:
 
 
 def _refused(plan: Plan, found: Found) -> BadInput:
-    card = card_in(plan.checkpoint_root, plan.project.checkpoint)
-    assert card is not None
+    card = _card(plan)
     cause, remedy = _cause(settings_of(card), card.architecture, plan.project.map.halo)
     why = f"shows where its windows meet{cause}: {told(found)}."
     publishing = f"furrow publish --with-seams {shlex.quote(plan.project.path.name)}"

@@ -167,6 +167,12 @@ def lose_the_cube(plan: Plan) -> None:
     plan.root.remove("cube.zarr")
 
 
+def ingest_anew(plan: Plan) -> None:
+    metadata = json.loads(plan.root.read("cube.zarr/zarr.json"))
+    metadata["attributes"]["furrow"]["plan"]["season"] = "another"
+    plan.root.write("cube.zarr/zarr.json", json.dumps(metadata).encode())
+
+
 def lose_the_weights(plan: Plan) -> None:
     plan.root.remove("checkpoints/season/weights.safetensors")
 
