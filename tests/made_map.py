@@ -170,7 +170,7 @@ class Disturbance:
     tile: int
     victim: str = "actor"
     """`actor` and `raylet` are killed where the tile is, `driver` by its process; of a private cluster `gcs`, which
-    knows all of it, or `head`, that and the raylet. `pause` stops the actor."""
+    knows all of it, `head`, that and the raylet, or the whole `machine`, its workers too. `pause` stops the actor."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,13 @@ class Disturbing:
         raylet = psutil.Process(os.getppid())
         assert raylet.name() == "raylet"
         servers = [one.pid for one in raylet.parent().children() if one.name() == "gcs_server"]
-        return {"raylet": [], "gcs": servers, "head": servers}[named] + [raylet.pid] * (named != "gcs")
+        workers = [one.pid for one in raylet.children(recursive=True) if one.pid != os.getpid()]
+        return {
+            "raylet": [raylet.pid],
+            "gcs": servers,
+            "head": [*servers, raylet.pid],
+            "machine": [*servers, raylet.pid, *workers, os.getpid()],
+        }[named]
 
     def wake(self, unit: str) -> None:
         """Who has done a paused worker's tile wakes it, and waits until it has tried to commit what it had in hand."""

@@ -253,9 +253,9 @@ def commanded(project: Path, *disturbances: Disturbance) -> "subprocess.Popen[st
     )
 
 
-@pytest.mark.parametrize("victim", ["head", "gcs", "raylet"])
+@pytest.mark.parametrize("victim", ["machine", "head", "gcs"])
 def test_a_killed_head(project: Path, undisturbed: dict[str, bytes], victim: str) -> None:
-    """The whole of it, its record of the cluster alone, or only what hands out work."""
+    """With its machine, or alone: workers that live on then do what they have in hand, and that may be all."""
     killed = Disturbance("computing", 9, victim)
     process = commanded(project, killed)
     happened = Disturbing(str(project.parent), (), (), {}).mark(killed)
@@ -264,14 +264,12 @@ def test_a_killed_head(project: Path, undisturbed: dict[str, bytes], victim: str
         time.sleep(0.05)
     began = time.monotonic()
     output, _ = process.communicate(timeout=PATIENCE)
-    seconds = time.monotonic() - began
+    seconds, status = time.monotonic() - began, process.returncode
     done = len(Store(plan_of(project).root, MAP).ledger.done())
-    print(
-        f"{victim} killed: status {process.returncode} after {seconds:.0f} s, {done} of 28 tiles done: {output[-300:]}"
-    )
-    assert seconds < 90 and done > 0 and "Traceback" not in output, output
-    if victim != "gcs" or process.returncode:  # workers that are there can do without the one that knows all
-        assert process.returncode and f"furrow map {project}" in output, output
-        assert victim == "gcs" or done < 28
+    said = [line for line in output.splitlines() if "furrow" in line or "head" in line]
+    print(f"{victim} killed: status {status} after {seconds:.0f} s, {done} of 28 tiles done; {' '.join(said)}")
+    assert seconds < 120 and "Traceback" not in output, output
+    assert status == 0 and done == 28 or status and f"furrow map {project}" in output, output
+    assert victim != "machine" or status and 0 < done < 28
     finish(furrow("map", project))
     check(project, undisturbed)

@@ -185,9 +185,10 @@ def train_anew(plan: Plan) -> None:
 @pytest.mark.parametrize(
     ("lose", "why"),
     [
-        (lose_the_cube, "cube that was mapped"),
-        (lose_the_weights, "checkpoint that mapped"),
-        (train_anew, "another one"),
+        (lose_the_cube, "the cube that was mapped is not there"),
+        (ingest_anew, "the cube is another one"),
+        (lose_the_weights, "the checkpoint that mapped is not there"),
+        (train_anew, "the checkpoint is another one"),
     ],
 )
 def test_what_cannot_be_looked_at_is_said_and_stands_in_the_report(plan: Plan, lose: Callable, why: str) -> None:
