@@ -59,13 +59,14 @@ class Root:
     def create(self, key: str, data: bytes) -> bool:
         """Write what is not there yet; of several that try at once, one is told that it was the one.
 
-        By a hard link on a disk, by `If-None-Match: *` on S3.
+        By a hard link on a disk, by `If-None-Match: *` on S3. There an answer may be lost on the way, and the next try
+        finds the object of the one before: who is told that there is one must look whether it is its own.
         """
         if self.is_local:
             return create_file(Path(self.path(key)), data)
         try:
             self._fs.pipe_file(self.path(key), data, mode="create")
-        except OSError:  # a failed precondition, and a conflict with somebody who creates it just now
+        except Exception:  # a failed precondition, a conflict with somebody who creates it just now, no answer
             self._fs.invalidate_cache()
             if self.exists(key):
                 return False

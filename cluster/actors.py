@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
+from cluster.head import first_ready, watched
+
 Item = TypeVar("Item")
 
 LEASES_PER_ACTOR = 2
@@ -153,24 +155,32 @@ def each_on_actors(
     for number in range(1, slots.actors + 1):
         if pool.has_more(number):
             pool.start()
-    while not pool.is_over:
-        (reference,), _ = ray.wait([*pool.running, *pool.starting], num_returns=1)
-        if reference in pool.starting:
-            _begin(pool, reference)
-            continue
-        actor, lease = pool.running[reference]
-        try:
-            results = ray.get(reference)
-        except ray.exceptions.RayActorError as error:
-            yield from ((item, error) for item in pool.bury(actor))
-            pool.start()
-            continue
-        pool.take(reference)
-        first, lease.over = not lease.over, True
-        pool.fill(actor)
-        if first:
-            yield from zip(lease.items, results, strict=True)
-    pool.dismiss()
+    with watched(ray) as head:
+        while not pool.is_over:
+            reference = first_ready(ray, [*pool.running, *pool.starting], head)
+            if reference in pool.starting:
+                _begin(pool, reference)
+            else:
+                yield from _end(pool, reference)
+        if head and pool.running:
+            head.check(patience=0)  # without it none can be dismissed
+        pool.dismiss()
+
+
+def _end(pool: _Pool, reference: Any) -> Iterator[tuple[Any, Any]]:
+    """What came of a lease, unless another actor was first, or of those that are given up."""
+    actor, lease = pool.running[reference]
+    try:
+        results = pool.ray.get(reference)
+    except pool.ray.exceptions.RayActorError as error:
+        yield from ((item, error) for item in pool.bury(actor))
+        pool.start()
+        return
+    pool.take(reference)
+    first, lease.over = not lease.over, True
+    pool.fill(actor)
+    if first:
+        yield from zip(lease.items, results, strict=True)
 
 
 def _begin(pool: _Pool, reference: Any) -> None:

@@ -1,6 +1,5 @@
 """The command line: one command a verb, each taking a project file."""
 
-import os
 import shlex
 import sys
 from datetime import datetime
@@ -12,7 +11,7 @@ import typer
 
 from catalogs.parcels.kinds import Kind
 from pipelines.exits import INTERRUPTED, Exit, go, say_lost
-from pipelines.supervision import supervised
+from pipelines.supervision import leave_at_once, supervised
 
 app = typer.Typer(
     name="furrow",
@@ -156,9 +155,14 @@ def validate(project: ProjectFile, address: Address = None, as_json: Json = Fals
 
 
 @app.command()
-def publish(project: ProjectFile, address: Address = None, as_json: Json = False) -> None:
+def publish(
+    project: ProjectFile,
+    with_seams: Annotated[bool, typer.Option("--with-seams", help="Also a map that shows how it was cut.")] = False,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
     """Write the report, the pictures and, last, the map's STAC item."""
-    _verb("publish", project, as_json, address)
+    _verb("publish", project, as_json, address, _again(*sys.argv[1:]), with_seams=with_seams)
 
 
 @app.command()
@@ -293,8 +297,8 @@ def _command() -> None:
     try:
         app(standalone_mode=True)
     except Exit as leaving:
-        if leaving.status == INTERRUPTED:  # Ray's own goodbye at the exit may wait for processes that the signal felled
-            os._exit(leaving.status)
+        if leaving.at_once:
+            leave_at_once(leaving.status)
         sys.exit(leaving.status)
 
 

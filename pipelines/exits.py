@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from catalogs.errors import BadInput
+from catalogs.no_answer import is_no_answer
+from cluster.head import ClusterLost
 from cluster.progress import Progress, progress_for
 from cluster.session import ClusterUnreachable
 from models.errors import Misfit
@@ -20,11 +22,11 @@ OK, UNFINISHED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 class Exit(SystemExit):
-    """Leaves with a status."""
+    """Leaves with a status; at once where Ray's own goodbye may wait for processes that are no more."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, at_once: bool = False) -> None:
         super().__init__(status)
-        self.status = status
+        self.status, self.at_once = status, at_once
 
 
 def go(work: Callable[[Progress], dict[str, Any]], as_json: bool, again: str) -> None:
@@ -36,10 +38,12 @@ def go(work: Callable[[Progress], dict[str, Any]], as_json: bool, again: str) ->
     try:
         progress.result(work(progress))
     except KeyboardInterrupt:
-        _say(as_json, INTERRUPTED, f"stopped. {_go_on(again)}")
+        _tell(as_json, INTERRUPTED, f"stopped. {_go_on(again)}")
+        raise Exit(INTERRUPTED, at_once=True) from None
     except Exception as error:
         status, *lines = _explained(error, again)
-        _say(as_json, status, *lines)
+        _tell(as_json, status, *lines)
+        raise Exit(status, at_once=isinstance(error, ClusterLost)) from None
 
 
 def say_lost(words: Sequence[str], what: str, status: int) -> None:
@@ -61,16 +65,14 @@ def _explained(error: Exception, again: str) -> tuple[Any, ...]:
         )
     if isinstance(error, BadInput | Misfit):
         return BAD_INPUT, f"given:  {error.given}", f"why:    {error.why}", f"do:     {error.remedy}"
-    if isinstance(error, Unfinished):
+    if isinstance(error, Unfinished | ClusterLost):
         return UNFINISHED, f"not finished: {error}", f"do:     {again}"
     if isinstance(error, ClusterUnreachable):
         return BAD_INPUT, str(error)
+    if is_no_answer(error):
+        said = f"{type(error).__name__}: {error}"[:300]
+        return UNFINISHED, f"not finished: the object store did not answer as it should ({said})", f"do:     {again}"
     raise error
-
-
-def _say(as_json: bool, status: int, *lines: str) -> None:
-    _tell(as_json, status, *lines)
-    raise Exit(status)
 
 
 def _tell(as_json: bool, status: int, *lines: str) -> None:

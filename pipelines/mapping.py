@@ -23,6 +23,7 @@ from catalogs.region_mask import outside_region
 from catalogs.root import Root
 from catalogs.stores import Store
 from catalogs.taxonomy import IGNORE
+from models.exactness import processor
 from models.memory import give_back, is_out_of_memory
 from models.predictor import Predictor, load_predictor
 from models.window import Answer
@@ -74,7 +75,7 @@ def start_mapping(job: Mapping, on_gpu: bool = False) -> "Mapper":
     device = device_of(on_gpu)
     checkpoint = read_checkpoint(job.learned or job.root, job.checkpoint)
     predictor = load_predictor(*checkpoint, device, job.precision)
-    return Mapper(job, predictor, Lock(), Windows(predictor.window))
+    return Mapper(job, predictor, Lock(), Windows(predictor.window), processor(on_gpu))
 
 
 @dataclass
@@ -99,6 +100,7 @@ class Mapper:
     predictor: Predictor
     computing: AbstractContextManager[Any]
     windows: Windows
+    processor: str = ""
 
     def __call__(self, tile: Tile) -> dict[str, Any]:
         """The record of a tile, which it or somebody before it has committed."""
@@ -110,10 +112,13 @@ class Mapper:
             try:
                 record = self._map(store, attempt, tile, origin)
             except Exception:
-                attempt.discard()
-                if done := self._done(store, unit, origin):  # another run has finished, and cleaned up behind this one
-                    return done
-                raise
+                # another run may have finished and cleaned up behind this one, or this one had committed and then failed
+                done = self._done(store, unit, origin)
+                if done is None or done["attempt"] != attempt.name:
+                    attempt.discard()
+                if done is None:
+                    raise
+                return done
             if _is_of(record, origin):  # and not of a worker that has slept since the map's inputs changed
                 return record
 
@@ -151,6 +156,7 @@ class Mapper:
             **origin,
             "classes": {str(value): int(counts[value]) for value in np.flatnonzero(counts)},
             "valid": int(answer.crop.size - counts[IGNORE]),
+            "processor": self.processor,
             "worker": f"{socket.gethostname()}/{os.getpid()}",
             "window": self.windows.side,
             "in_hand": self.job.in_hand,

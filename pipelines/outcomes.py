@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from catalogs.errors import BadInput
+from catalogs.no_answer import is_no_answer
 
 if TYPE_CHECKING:  # the command line imports this file before it knows what it has to do
     from catalogs.stores import Store
@@ -29,7 +30,15 @@ class Outcomes:
             if is_disk_full(outcome):
                 raise disk_full(f"store root {self.store.root.url}") from outcome
             self.failed[unit] = f"{type(outcome).__name__}: {outcome}"
+            self._note(unit)
+
+    def _note(self, unit: str) -> None:
+        """Where `status` finds it; a store that did not take the unit may not take this either."""
+        try:
             self.store.ledger.fail(unit, self.failed[unit])
+        except Exception as error:
+            if not is_no_answer(error):
+                raise
 
     def check(self) -> None:
         """Raise if any unit is not done."""

@@ -108,9 +108,8 @@ def probe_map(plan: Plan, beside: Root, count: int, progress: Progress) -> Sampl
 
 def tile_seconds(record: dict[str, Any]) -> float:
     """What a tile costs an actor that has several in hand: the time at the network, or its share of the rest."""
-    return max(
-        float(record.get("computing", 0)), float(record.get("seconds", 0)) / record.get("in_hand", TILES_IN_HAND)
-    )
+    in_hand = int(record.get("in_hand", TILES_IN_HAND))
+    return max(float(record.get("computing", 0)), float(record.get("seconds", 0)) / in_hand)
 
 
 def stored_bytes(root: Root, store: str, arrays: Sequence[str]) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, time
 from typing import Any
 
@@ -46,10 +47,11 @@ EXTENSIONS = [
 HEADLINES = ("mean_iou", "pixel_accuracy", "mean_class_accuracy", "mean_f1", "kappa")
 
 
-def publish(plan: Plan, progress: Progress) -> dict[str, Any]:
-    """Describe a whole, scored map; publishing it again gives the same bytes."""
+def publish(plan: Plan, progress: Progress, with_seams: bool = False) -> dict[str, Any]:
+    """Describe a whole, scored map; publishing it again gives the same bytes. One with seams only if that is asked."""
     check_whole(plan, MAP, LABELS)
     taxonomy, evidence = plan.taxonomy, gather_evidence(plan)
+    evidence = replace(evidence, seams=_seams(plan, progress, with_seams))
     pictures = layers(taxonomy)
     pixels = build_pyramid(plan, progress)
     with progress.stage("publish", len(plan.tiles) + len(pictures) + 2, "steps") as bar:
@@ -76,6 +78,12 @@ def publish(plan: Plan, progress: Progress) -> dict[str, Any]:
         "version": version,
         "collection": collection,
     }
+
+
+def _seams(plan: Plan, progress: Progress, accepted: bool) -> dict[str, Any]:
+    from pipelines.seam_check import check_seams  # here, because it brings torch and Ray with it
+
+    return check_seams(plan, progress, accepted)
 
 
 def gather_evidence(plan: Plan) -> Evidence:

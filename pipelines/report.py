@@ -4,7 +4,7 @@ import platform
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -46,6 +46,8 @@ class Evidence:
     """Scene -> in how many periods of tiles it could not be read."""
     cube: str | None
     map: str | None
+    seams: Mapping[str, Any] = field(default_factory=dict)
+    """What was found where the map's windows meet."""
 
 
 def render_report(
@@ -65,6 +67,7 @@ def render_report(
         hectares=hectares,
         matrix=matrix(taxonomy, scores),
         seams=scores.get("seams"),
+        windows=evidence.seams,
         facts=facts(plan, evidence),
         card=card_lines(evidence.card),
         scenes=evidence.scenes.scenes,

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
+from typing import NoReturn
 
 GRACE = 10
 """Seconds that work has to stop in order; killing it loses no more than what a killed machine would."""
@@ -19,6 +20,11 @@ STOP = signal.SIGUSR1
 """How the parent tells the child, which is deaf to the signals that a terminal sends to the whole group."""
 
 ASKING = (signal.SIGINT, signal.SIGTERM)
+
+WHY: dict[int, str] = {
+    signal.SIGKILL: ", as happens when memory runs out",
+    signal.SIGABRT: ", as Ray ends one whose cluster is lost",
+}
 
 PR_SET_PDEATHSIG = 1
 """Linux's prctl(2): the signal that a process gets when its parent dies."""
@@ -32,23 +38,55 @@ def supervised(work: Callable[[], None], on_lost: Callable[[str, int], None], in
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    parent = os.getpid()
+    parent, (hearing, speaking) = os.getpid(), os.pipe()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*ASKING, signal.SIGALRM, signal.SIGCHLD, STOP})
     child = os.fork()
     if child == 0:
         _be_child_of(parent)
+        _speaking.append(speaking)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        work()
+        try:
+            work()
+        finally:
+            _speak()
         return
     status, asked = _attend(child)
-    code = os.waitstatus_to_exitcode(status)
+    code, spoke = os.waitstatus_to_exitcode(status), _heard(hearing)
     if asked and code != interrupted:
         code = interrupted
         on_lost("stopped", code)
     elif code < 0:
         number, code = -code, 128 - code
-        on_lost(f"its process was ended by {signal.Signals(number).name}{_why(number)}", code)
+        on_lost(f"its process was ended by {signal.Signals(number).name}{WHY.get(number, '')}", code)
+    elif not spoke and code != interrupted:
+        code = code or 1
+        on_lost("its process ended without a word, as Ray ends one whose cluster is lost", code)
     sys.exit(code)
+
+
+def leave_at_once(status: int) -> NoReturn:
+    """End now, without the goodbyes of libraries: they may wait for what is no more."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    _speak()
+    os._exit(status)
+
+
+_speaking: list[int] = []
+"""The pipe on which the parent hears that the work has come to its end, and has said what there was to say."""
+
+
+def _speak() -> None:
+    for pipe in _speaking:
+        os.write(pipe, b".")
+
+
+def _heard(pipe: int) -> bool:
+    os.set_blocking(pipe, False)  # processes that the child has left behind may hold its other end
+    try:
+        return os.read(pipe, 1) != b""
+    except BlockingIOError:
+        return False
 
 
 def _be_child_of(parent: int) -> None:
@@ -81,10 +119,6 @@ def _attend(child: int) -> tuple[int, bool]:
         with suppress(ProcessLookupError):  # it has just ended by itself
             os.kill(child, STOP if number in ASKING and asked == 1 else signal.SIGKILL)
         signal.alarm(GRACE)
-
-
-def _why(number: int) -> str:
-    return ", as happens when memory runs out" if number == signal.SIGKILL else ""
 
 
 def _leave_it_to_the_parent(number: int, frame: FrameType | None) -> None:

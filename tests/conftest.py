@@ -18,9 +18,9 @@ settings.register_profile("here", deadline=None)  # a loaded machine is slow, no
 settings.register_profile("ci", deadline=None, derandomize=True)  # what lands must not depend on luck
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
-LONG = {"test_bad_input", "test_compare", "test_crossfold", "test_docs", "test_map_kills", "test_map_s3",
-        "test_oracles", "test_plan_costs", "test_publish", "test_run", "test_selftrain_run", "test_submit",
-        "test_training_kills", "test_workers"}  # fmt: skip
+LONG = {"test_bad_input", "test_compare", "test_crossfold", "test_docs", "test_map_faults", "test_map_kills",
+        "test_map_s3", "test_oracles", "test_plan_costs", "test_publish", "test_run", "test_selftrain_run",
+        "test_submit", "test_training_kills", "test_workers"}  # fmt: skip
 """Files whose tests start clusters of Ray; each has its own, and says which one it means."""
 
 

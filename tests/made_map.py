@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 
 from catalogs import cube
 from catalogs.bands import BANDS
-from catalogs.crops import MAP
+from catalogs.crops import LABELS, MAP, label_layouts
 from catalogs.ledger import Ledger
 from catalogs.root import Root
+from catalogs.scenes import SceneList
 from catalogs.stores import Store, spatial_coordinates, write_shard
 from catalogs.taxonomy import ten_crops
 from cluster.progress import LineProgress, Progress
@@ -28,14 +30,18 @@ from models.card import Card
 from models.checkpoint import encode
 from models.normalisation import Normalisation
 from models.unet import UNet, UNetSettings
+from pipelines import cli, mapping
 from pipelines import map as verb
-from pipelines import mapping
 from pipelines.checkpoints import read_checkpoint
 from pipelines.map import begin_map, make_map, mapping_into
 from pipelines.mapping import Mapper, start_mapping
 from pipelines.plan import Plan, make_plan
 from pipelines.project import load_project
 from pipelines.stored import units_of
+
+HOUSE = Path(__file__).parents[1]
+PLACES = os.pathsep.join([str(HOUSE / "tests"), str(HOUSE)])
+"""Where processes that are started find the tests and what they test."""
 
 PROJECT = """
 [region]
@@ -126,6 +132,21 @@ def checkpoint(plan: Plan) -> dict[str, bytes]:
     return encode(network.state_dict(), card)
 
 
+def write_labels(plan: Plan) -> None:
+    """What `publish` asks for beside a map: labels, here of nothing, the scores and the scenes."""
+    store = Store(plan.root, LABELS)
+    layouts = label_layouts(plan.grid, plan.taxonomy)
+    store.begin(layouts, spatial_coordinates(plan.grid), {"store": "labels", "grid": plan.grid_description})
+    for tile in plan.tiles:
+        where = plan.grid.window(tile).slices
+        nothing = {name: np.full((plan.grid.side,) * 2, layout.fill, layout.dtype) for name, layout in layouts.items()}
+        digests = [write_shard(store.array(name), where, block) for name, block in nothing.items()]
+        store.ledger.commit(str(tile), {"digests": digests})
+    scores = {"checkpoint": "season", "split": "test", "blocks": 0, "pixels": 0, "margin": 0, "unmapped_pixels": 0}
+    plan.root.write("report/scores.json", json.dumps(scores | {"season": None, "single_date": None}).encode())
+    plan.root.write("scenes.json", SceneList((), ()).encode({}))
+
+
 def map_here(plan: Plan, progress: Progress | None = None) -> None:
     """What `map` does, without a cluster."""
     store, described = begin_map(plan, read_checkpoint(plan.root, "season")[1], progress or LineProgress(io.StringIO()))
@@ -151,7 +172,8 @@ class Disturbance:
     point: str
     tile: int
     victim: str = "actor"
-    """`actor` and `raylet` are killed where the tile is, `driver` by its process; `pause` stops the actor."""
+    """`actor` and `raylet` are killed where the tile is, `driver` by its process; of a private cluster `gcs`, which
+    knows all of it, `head`, that and the raylet, or the whole `machine`, its workers too. `pause` stops the actor."""
 
 
 @dataclass(frozen=True)
@@ -184,12 +206,25 @@ class Disturbing:
             self.mark(disturbance, "paused").write_text(str(os.getpid()))
             os.kill(os.getpid(), signal.SIGSTOP)
             return
-        victims = {"actor": os.getpid(), "raylet": os.getppid(), **self.pids}
-        if disturbance.victim == "raylet":
-            assert Path(f"/proc/{os.getppid()}/comm").read_text().startswith("raylet")
-        os.kill(victims[disturbance.victim], signal.SIGKILL)
+        for victim in self._victims(disturbance.victim):
+            os.kill(victim, signal.SIGKILL)
         if disturbance.victim != "actor":  # what is killed is not this process: it is not to win a tile by that
             signal.pause()
+
+    def _victims(self, named: str) -> list[int]:
+        """Numbers of processes."""
+        if named in self.pids | {"actor": 0}:
+            return [self.pids.get(named, os.getpid())]
+        raylet = psutil.Process(os.getppid())
+        assert raylet.name() == "raylet"
+        servers = [one.pid for one in raylet.parent().children() if one.name() == "gcs_server"]
+        workers = [one.pid for one in raylet.children(recursive=True) if one.pid != os.getpid()]
+        return {
+            "raylet": [raylet.pid],
+            "gcs": servers,
+            "head": [*servers, raylet.pid],
+            "machine": [*servers, raylet.pid, *workers, os.getpid()],
+        }[named]
 
     def wake(self, unit: str) -> None:
         """Who has done a paused worker's tile wakes it, and waits until it has tried to commit what it had in hand."""
@@ -270,3 +305,15 @@ def map_disturbed(project: Path, disturbances: tuple[Disturbance, ...], head: in
 
 def main() -> None:
     map_disturbed(Path(sys.argv[1]), tuple(Disturbance(*given) for given in json.loads(sys.argv[2])))
+
+
+def command() -> None:
+    """`furrow map PROJECT`, disturbed: further words are POINT/TILE/VICTIM."""
+    project, *given = sys.argv[1:]
+    named = [one.split("/") for one in given]
+    disturbances = tuple(Disturbance(point, int(tile), victim) for point, tile, victim in named)
+    units = tuple(map(str, make_plan(load_project(Path(project))).tiles))
+    disturbing = Disturbing(str(Path(project).parent), units, disturbances, {})
+    verb.start_mapping = partial(start_disturbed, disturbing)
+    sys.argv = ["furrow", "map", project]
+    cli.main()

@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import PROJECT, furrow
+from disks import disk, resize
 from loopback import Fault, Forwarder, Proxy, answers, cut, file_server, hangs, serving
 
 from catalogs.synthetic import CountrySettings, plan_country, write_catalogue, write_declarations, write_scene
@@ -167,20 +168,6 @@ def test_killed_command(country, undisturbed, tmp_path):
     whole_and_equal(run, undisturbed)
 
 
-@contextmanager
-def disk(place: Path, size: str) -> Iterator[None]:
-    """A disk of its own there."""
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
-    mounted = subprocess.run(command, capture_output=True, text=True) if shutil.which("mount") else None
-    if mounted is None or mounted.returncode:
-        pytest.skip(f"no disk can be mounted here ({mounted.stderr.strip() if mounted else 'no mount command'})")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
 def test_full_disk(country, undisturbed, tmp_path):
     enough = sum(map(len, undisturbed.cube().values()))
     with disk(tmp_path / "disk", f"{enough // 2048}k"):
@@ -188,7 +175,7 @@ def test_full_disk(country, undisturbed, tmp_path):
         output = run.ends_with(2)
         assert "no space left" in output and "Free some space" in output, output
         assert 0 < len(run.units()) < UNITS, "what was committed is kept"
-        subprocess.run(["mount", "-o", "remount,size=64m", str(tmp_path / "disk")], check=True)
+        resize(tmp_path / "disk", "64m")
         run.ends_with(0)
         whole_and_equal(run, undisturbed)
 

@@ -5,7 +5,6 @@ After each, `verify` reads the whole map again. How many kills really happened i
 
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,17 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from made_map import Disturbance, Disturbing, bytes_of, map_disturbed, write_cube
+from made_map import HOUSE, PLACES, Disturbance, Disturbing, bytes_of, map_disturbed, write_cube
 
+from catalogs.ledger import Ledger
 from cluster.progress import LineProgress
 from pipelines.plan import Plan, make_plan
 from pipelines.project import load_project
 from pipelines.verify import verify
 
 pytestmark = pytest.mark.slow
-
-HOUSE = Path(__file__).parents[1]
-PLACES = os.pathsep.join([str(HOUSE / "tests"), str(HOUSE)])
 
 ACTORS = tuple(
     Disturbance(point, tile)
@@ -112,6 +109,15 @@ def test_killed_raylets_one_and_then_two_at_once(project: Path, undisturbed: dic
         ray.shutdown()
         cluster.shutdown()
     check(project, undisturbed, disturbances)
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_the_number_of_workers_changes_no_byte(tmp_path: Path, undisturbed: dict[str, bytes], workers: int) -> None:
+    path = write_cube(tmp_path, str(tmp_path / "root"), workers)
+    map_disturbed(path, ())
+    check(path, undisturbed, ())
+    ledger = Ledger(plan_of(path).root, "map.zarr")
+    assert len({ledger.record(unit)["worker"] for unit in ledger.done()}) in range(min(workers, 2), workers + 1)
 
 
 def commanded(project: Path, *disturbances: Disturbance) -> "subprocess.Popen[bytes]":

@@ -17,6 +17,7 @@ from catalogs.root import Root
 from cluster.progress import LineProgress
 from pipelines.plan import make_plan
 from pipelines.project import load_project
+from pipelines.seam_check import find_seams
 from pipelines.verify import verify
 
 pytestmark = pytest.mark.slow
@@ -69,6 +70,8 @@ def test_workers_killed_while_they_map_to_a_bucket(bucket: str, tmp_path: Path) 
     assert not list(plan.root.keys(f"ledger/{MAP}/attempts"))
     expected, found = bytes_of(make_plan(load_project(local)).root), bytes_of(plan.root)
     assert expected.keys() == found.keys() and [key for key in found if found[key] != expected[key]] == []
+    seams = find_seams(plan, LineProgress(io.StringIO()))
+    assert seams["places"] == 16 and seams["pixels"] > 100_000 and seams["differing"] == 0
 
 
 def test_changed_ground_in_a_bucket_makes_anew_what_sees_it(bucket: str, tmp_path: Path) -> None:

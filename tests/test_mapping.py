@@ -1,5 +1,6 @@
 """A worker of `map` whose memory runs out tries smaller windows, and says so; other errors stay what they are."""
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import pytest
 import torch
 from made_map import write_cube
 
-from catalogs.crops import MAP, map_layouts
-from catalogs.stores import Store, spatial_coordinates
+from catalogs.attempts import attempts_of
+from catalogs.crops import MAP, MAP_ARRAYS, map_layouts
+from catalogs.root import Root
+from catalogs.stores import Store, plane_objects, spatial_coordinates
 from pipelines.map import mapping_of
 from pipelines.mapping import Mapper, start_mapping
 from pipelines.plan import Plan, make_plan
@@ -76,3 +79,20 @@ def test_other_errors_are_no_want_of_memory(plan: Plan) -> None:
         replace(mapper, predictor=Narrow(mapper.predictor, 1, RuntimeError("sizes do not match")))(plan.tiles[8])
     assert mapper.windows.side == 512
     assert not list(plan.root.keys("ledger/map.zarr/attempts"))
+
+
+def test_a_tile_that_failed_after_its_record_was_created_is_done(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket that is too busy to move the shards costs no tile: whoever looks next, here the worker, moves them."""
+    mapper, unit, move, busy = mapper_of(plan), str(plan.tiles[8]), Root.move, [1]
+
+    def too_busy_once(root: Root, source: str, target: str) -> bool:
+        if busy:
+            busy.pop()
+            raise OSError(errno.EBUSY, "SlowDown")
+        return move(root, source, target)
+
+    monkeypatch.setattr(Root, "move", too_busy_once)
+    record, store = mapper(plan.tiles[8]), Store(plan.root, MAP)
+    assert not busy and store.ledger.record(unit) == record
+    assert store.missing([(unit, plane_objects(plan.grid, plan.tiles[8], MAP_ARRAYS))]) == []
+    assert not list(plan.root.keys(attempts_of(plan.root, MAP)))

@@ -1,7 +1,9 @@
 """No seams: the map of a cube does not depend on how it was cut, and the seam count finds seams that are there."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,7 +11,7 @@ from shapely import box
 
 from catalogs import cube
 from catalogs.bands import BANDS
-from catalogs.grid import Grid
+from catalogs.grid import Grid, Window
 from catalogs.periods import split_season
 from catalogs.root import Root
 from catalogs.stores import Store, write_shard
@@ -21,13 +23,14 @@ from models.unet import UNet, UNetSettings
 from pipelines.mapping import Mapping, predict_tile
 
 BOUNDS = (0, -3840, 3840, 0)
+SMALL = {"widths": (8, 16, 24, 32)}
 PERIODS = split_season(date(2021, 3, 1), date(2021, 5, 31), 2)
 
 
-def network(norm: str):
+def network(norm: str, **choice):
     """Untrained, but with statistics that a trained one might have: every layer matters."""
     torch.manual_seed(5)
-    settings = UNetSettings(periods=2, widths=(8, 16, 24, 32), norm=norm)
+    settings = UNetSettings(periods=2, norm=norm, **choice)
     unet = UNet(settings)
     for layer in unet.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
@@ -41,9 +44,9 @@ def network(norm: str):
     return load_predictor(unet.state_dict(), card)
 
 
-def map_of(root: Root, pixels: np.ndarray, side: int, predictor) -> tuple[np.ndarray, np.ndarray, Grid]:
+def map_of(root: Root, pixels: np.ndarray, side: int, predictor, bounds=BOUNDS) -> tuple[np.ndarray, np.ndarray, Grid]:
     """The same ground as a cube of tiles of that side, mapped tile by tile."""
-    grid = Grid.around(BOUNDS, "EPSG:3035", 10, side)
+    grid = Grid.around(bounds, "EPSG:3035", 10, side)
     store = Store(root, cube.NAME)
     store.begin(cube.cube_layouts(grid, 2, "made up"), {}, {"side": side})
     for tile in grid.tiles():
@@ -68,7 +71,7 @@ def ground() -> np.ndarray:
 
 
 def test_the_map_is_the_same_for_every_tile_side(tmp_path):
-    pixels, predictor = ground(), network("batch")
+    pixels, predictor = ground(), network("batch", **SMALL)
     maps = {side: map_of(Root(str(tmp_path / str(side))), pixels, side, predictor) for side in (384, 192, 128, 64)}
     crop, confidence, _ = maps[384]
     assert len(np.unique(crop)) > 4 and (crop[100:120, 200:260] == 255).all()
@@ -76,8 +79,44 @@ def test_the_map_is_the_same_for_every_tile_side(tmp_path):
         assert (other == crop).all() and (other_confidence == confidence).all(), side
 
 
+SHIFTS = ((64, 64), (8, 120), (0, 72))
+"""Pixels, multiples of the stride, that the ground is moved by on a grid of tiles of 128."""
+
+
+def moved_maps(folder: Path, pixels: np.ndarray, predictor) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The ground elsewhere on the lattice of tiles, with nothing around it."""
+    height, width = pixels.shape[-2:]
+    for down, right in SHIFTS:
+        grid = Grid.around((0, -10 * (height + down), 10 * (width + right), 0), "EPSG:3035", 10, 128)
+        placed = np.zeros((*pixels.shape[:2], *grid.shape), np.uint16)
+        placed[:, :, down : down + height, right : right + width] = pixels
+        root = Root(str(folder / f"moved{down}-{right}"))
+        crop, confidence, _ = map_of(root, placed, 128, predictor, grid.bounds(Window(0, 0, *grid.shape)))
+        here = slice(down, down + height), slice(right, right + width)
+        yield crop[here], confidence[here]
+
+
+def test_the_map_is_the_same_wherever_tiles_begin(tmp_path):
+    pixels, predictor = ground(), network("batch", **SMALL)
+    crop, confidence, _ = map_of(Root(str(tmp_path / "whole")), pixels, 384, predictor)
+    for moved, moved_confidence in moved_maps(tmp_path, pixels, predictor):
+        assert (moved == crop).all() and (moved_confidence == confidence).all()
+
+
+def test_the_network_that_projects_get_unless_they_choose_leaves_no_seam(tmp_path):
+    """With all its widths: three sides of tiles, and origins that are moved."""
+    pixels, predictor = ground()[:, :, :256, :256], network("batch")
+    assert predictor.card.settings == UNetSettings(periods=2).as_dict()
+    bounds = (0, -2560, 2560, 0)
+    crop, confidence, _ = map_of(Root(str(tmp_path / "256")), pixels, 256, predictor, bounds)
+    assert len(np.unique(crop)) > 4
+    cut = [map_of(Root(str(tmp_path / str(side))), pixels, side, predictor, bounds)[:2] for side in (128, 64)]
+    for other, other_confidence in [*cut, *moved_maps(tmp_path, pixels, predictor)]:
+        assert (other == crop).all() and (other_confidence == confidence).all()
+
+
 def test_group_norm_shows_its_tiles(tmp_path):
-    pixels, predictor = ground(), network("group")
+    pixels, predictor = ground(), network("group", **SMALL)
     whole = map_of(Root(str(tmp_path / "a")), pixels, 384, predictor)[0]
     cut = map_of(Root(str(tmp_path / "b")), pixels, 64, predictor)[0]
     assert (whole != cut).mean() > 0.001

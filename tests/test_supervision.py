@@ -45,6 +45,21 @@ def test_a_killed_child_is_told_with_the_likely_reason():
     assert status == 137 and "SIGKILL, as happens when memory runs out" in output
 
 
+def test_a_child_that_a_library_aborts_is_told():
+    status, output = finish(start("os.abort()"))
+    assert status == 134 and "SIGABRT, as Ray ends one whose cluster is lost" in output
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_a_child_that_a_library_ends_without_a_word_is_told_and_has_not_succeeded(status):
+    ended, output = finish(start(f"os._exit({status})"))
+    assert ended == 1 and "ended without a word" in output
+
+
+def test_work_that_leaves_at_once_has_spoken():
+    assert finish(start("supervision.leave_at_once(1)")) == (1, "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("to_group", [True, False])
 def test_work_that_stops_when_told_says_so_itself(number, to_group):

@@ -1,0 +1,76 @@
+"""Ground of a map seen again, from windows that lie elsewhere than those that it was mapped in."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from catalogs import crops, cube
+from catalogs.cube import read_cube
+from catalogs.errors import BadInput
+from catalogs.grid import Window
+from catalogs.region_mask import outside_region
+from catalogs.stores import Store
+from catalogs.taxonomy import IGNORE
+from cluster.progress import Progress
+from models.exactness import processor
+from models.predictor import Predictor
+from pipelines.map import mapping_of
+from pipelines.mapping import Mapping, start_mapping
+from pipelines.network_actors import on_actors
+from pipelines.outcomes import Unfinished
+from pipelines.plan import Plan
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found in one square of ground."""
+
+    square: Window
+    pixels: int
+    """Those in the region that have a crop, in the map or now."""
+    differing: int
+    """Those of them whose crop is not the same."""
+    processor: str
+
+
+@dataclass(frozen=True)
+class Looking:
+    """Sees ground with all the context that the network asks for, whatever it was mapped with."""
+
+    job: Mapping
+    predictor: Predictor
+    processor: str
+
+    def __call__(self, square: Window) -> Look:
+        halo = self.predictor.halo
+        answer = self.predictor.predict(read_cube(Store(self.job.cube_root, cube.NAME), square.grown(halo)))
+        again = answer.crop[halo : halo + square.height, halo : halo + square.width]
+        mapped = Store(self.job.root, crops.MAP).read("crop", square.slices)
+        inside = ~outside_region(self.job.region, self.job.grid, square)
+        compared = inside & ((again != IGNORE) | (mapped != IGNORE))
+        return Look(square, int(compared.sum()), int((compared & (again != mapped)).sum()), self.processor)
+
+
+def start_looking(job: Mapping, on_gpu: bool = False) -> Looking:
+    return Looking(job, start_mapping(job, on_gpu).predictor, processor(on_gpu))
+
+
+def look_again(plan: Plan, squares: Sequence[Window], progress: Progress) -> list[Look]:
+    """On workers like those that map, in the order of the squares."""
+    job = replace(mapping_of(plan, plan.project.checkpoint), learned=plan.checkpoint_root)
+    found = {}
+    with progress.stage("seams", len(squares), "places") as bar:
+        for look in _looks(on_actors(plan, partial(start_looking, job), squares, most=1)):
+            found[look.square] = look
+            bar.advance()
+    return [found[square] for square in squares]
+
+
+def _looks(outcomes: Iterable[tuple[Window, Any]]) -> Iterator[Look]:
+    for _, outcome in outcomes:
+        if isinstance(outcome, BadInput):
+            raise outcome
+        if isinstance(outcome, Exception):
+            raise Unfinished(f"seams could not be looked for: {type(outcome).__name__}: {outcome}") from outcome
+        yield outcome
