@@ -11,6 +11,8 @@ from models.depthseg import DepthSeg, DepthSegSettings
 from models.errors import Misfit
 from models.forest_settings import ContextForestSettings, ForestSettings
 from models.network import Network, NetworkSettings
+from models.presto import Presto
+from models.presto_settings import PrestoSettings
 from models.structure_loss import PromptedLoss
 from models.swift import Swift, SwiftSettings
 from models.tsvit import TSViT, TSViTSettings
@@ -25,7 +27,8 @@ class Architecture:
     """The settings that a card holds, the network that they build, and what training makes small.
 
     `loss` is called with LossSettings and the weights of the classes, and gives a BatchLoss; `has_target` says that it
-    takes a structural target besides. `encoder` is where in the network official weights belong, if they do.
+    takes a structural target besides. `encoder` is where in the network official weights belong, if they do; `months`
+    says that periods must lie in the calendar.
     """
 
     settings: type[Any]
@@ -33,6 +36,7 @@ class Architecture:
     loss: Callable[..., BatchLoss] = SegmentationLoss
     has_target: bool = False
     encoder: str = ""
+    months: bool = False
 
 
 NETWORKS: dict[str, Architecture] = {
@@ -43,6 +47,7 @@ NETWORKS: dict[str, Architecture] = {
     "swift": Architecture(SwiftSettings, Swift),
     "depthseg": Architecture(DepthSegSettings, DepthSeg, PromptedLoss, has_target=True, encoder="encoder"),
     "depthcropseg": Architecture(DepthCropSegSettings, DepthCropSeg, encoder="pyramid.encoder"),
+    "presto": Architecture(PrestoSettings, Presto, encoder="encoder", months=True),
 }
 
 
@@ -69,9 +74,10 @@ def settings_of(card: Card) -> NetworkSettings:
 
 
 def build(card: Card) -> Network:
-    """The network of a card, before it has been given its weights."""
+    """The network of a card, before it has been given its weights: it knows how its bands were normalised."""
     settings = settings_of(card)
     if card.architecture not in NETWORKS:
         raise Misfit(f"card {card.name}", "a forest is fitted to pixels at once.", "Use models.forest_fitting.")
     network: Network = NETWORKS[card.architecture].network(settings)
+    network.accept(card.normalisation)
     return network

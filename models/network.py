@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import Misfit
+from models.normalisation import Normalisation
 from models.reach import rounded_up
 
 # Axis legend: B patch, T period, C band, K class, Y row, X column.
@@ -101,6 +102,9 @@ class Network(nn.Module):
 
     def __call__(self, x_BTCYX: Tensor, seen_BTYX: Tensor, when_BT: Tensor) -> Any:
         return super().__call__(x_BTCYX, seen_BTYX, when_BT)
+
+    def accept(self, normalisation: Normalisation) -> None:
+        """Be told what the bands were before they had mean 0 and spread 1; most networks need not know."""
 
     @property
     @abstractmethod

@@ -12,11 +12,7 @@ from torch import Tensor, nn
 from models.encoder import Encoder
 from models.encoder_sizes import SIZES
 from models.errors import Misfit
-
-State = dict[str, Tensor]
-
-Rules = tuple[tuple[str, str | None], ...]
-"""A pattern of a whole name, and our name; None for what has no place in a network that is used, and is left out."""
+from models.renaming import Rules, fill, renamed
 
 _LEFT_OUT: Rules = (
     (r"(embeddings\.)?mask_token", None),  # of DINOv2's own training
@@ -127,7 +123,7 @@ def fill_encoder(encoder: Encoder, state: Mapping[str, Tensor]) -> None:
         why = f"the network's encoder is {encoder.size.dim} wide."
         raise Misfit(f"weights of size {size!r}", why, f"Give those of its size, or write size = {size!r}.")
     own = {name: value for name, value in state.items() if not naming.decoder_rules or name.startswith(naming.encoder)}
-    _fill(encoder, {f"backbone.{name}": value for name, value in _renamed(own, naming.encoder, naming.encoder_rules)})
+    fill(encoder, {f"backbone.{name}": value for name, value in _renamed(own, naming.encoder, naming.encoder_rules)})
 
 
 def fill_depth(encoder: Encoder, decoder: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -137,21 +133,14 @@ def fill_depth(encoder: Encoder, decoder: nn.Module, state: Mapping[str, Tensor]
         raise Misfit("weights of DINOv2", "they hold an encoder, and no depth.", "Give those of Depth Anything V2.")
     fill_encoder(encoder, state)
     rest = {name: value for name, value in state.items() if not name.startswith(naming.encoder)}
-    _fill(decoder, dict(_renamed(rest, naming.decoder, naming.decoder_rules)))
+    fill(decoder, dict(_renamed(rest, naming.decoder, naming.decoder_rules)))
 
 
 def _renamed(state: Mapping[str, Tensor], prefix: str, rules: Rules) -> Iterator[tuple[str, Tensor]]:
     for name, value in _parted(state):
-        ours = _renamed_one(name.removeprefix(prefix), (*_LEFT_OUT, *rules), name)
+        ours = renamed(name.removeprefix(prefix), (*_LEFT_OUT, *rules), name)
         if ours is not None:
             yield ours, value
-
-
-def _renamed_one(name: str, rules: Rules, whole: str) -> str | None:
-    for pattern, ours in rules:
-        if found := re.fullmatch(pattern, name):
-            return None if ours is None else found.expand(ours)
-    raise Misfit(f"weights {whole}", "the network has no such part.", "Give the file as its makers published it.")
 
 
 def _parted(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
@@ -162,21 +151,3 @@ def _parted(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
             continue
         for letter, part in zip("qkv", value.chunk(3), strict=True):
             yield name.replace(".qkv.", f".{letter}."), part
-
-
-def _fill(module: nn.Module, state: State) -> None:
-    needed = {name: tuple(value.shape) for name, value in module.state_dict().items()}
-    given = {name: tuple(value.shape) for name, value in state.items()}
-    remedy = "Give the whole file, of the size that the settings name."
-    if lacking := sorted(set(needed) - set(given)):
-        raise Misfit(f"{len(given)} weights", f"{len(lacking)} are missing: {_listed(lacking)}.", remedy)
-    if foreign := sorted(set(given) - set(needed)):
-        raise Misfit(f"{len(given)} weights", f"{len(foreign)} have no place: {_listed(foreign)}.", remedy)
-    if unlike := sorted(name for name in needed if needed[name] != given[name]):
-        shapes = f"{unlike[0]} is {given[unlike[0]]} and must be {needed[unlike[0]]}"
-        raise Misfit(f"{len(given)} weights", f"{len(unlike)} have another shape: {shapes}.", remedy)
-    module.load_state_dict(state, strict=True)
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (" .." if len(names) > 3 else "")

@@ -11,10 +11,10 @@ from models.steady import Gelu
 class Attention(nn.Module):
     """Every token asks all tokens that count."""
 
-    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+    def __init__(self, width: int, heads: int, dropout: float = 0.0, bias: bool = False) -> None:
         super().__init__()
         self.heads = heads
-        self.ask = nn.Linear(width, 3 * width, bias=False)
+        self.ask = nn.Linear(width, 3 * width, bias=bias)
         self.outward = nn.Sequential(nn.Linear(width, width), nn.Dropout(dropout))
 
     def forward(self, x_NLC: Tensor, counts_NL: Tensor | None = None) -> Tensor:
@@ -26,12 +26,12 @@ class Attention(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention, then the small network on each token."""
+    """Attention, then the small network on each token. `bias` is that of queries, keys and values."""
 
-    def __init__(self, width: int, heads: int, dropout: float, expansion: int = 4) -> None:
+    def __init__(self, width: int, heads: int, dropout: float, expansion: int = 4, bias: bool = False) -> None:
         super().__init__()
         self.before_attention, self.before_network = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = Attention(width, heads, dropout)
+        self.attention = Attention(width, heads, dropout, bias)
         self.network = nn.Sequential(
             nn.Linear(width, expansion * width),
             Gelu(),

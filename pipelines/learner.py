@@ -15,7 +15,6 @@ from models.architectures import NETWORKS, build
 from models.averaging import Averaged
 from models.batch_loss import BatchLoss, of_all
 from models.batch_norm import share_statistics
-from models.encoder import Encoder
 from models.losses import class_weights
 from models.network import Network, start_from_frequencies
 from models.optimising import optimizer_of, set_rate
@@ -111,7 +110,6 @@ def first_network(recipe: Recipe) -> Network:
     network = build(recipe.card)
     if recipe.encoder:
         encoder = network.get_submodule(NETWORKS[recipe.card.architecture].encoder)
-        assert isinstance(encoder, Encoder)
         give_encoder(encoder, recipe.encoder.read())
     return network
 

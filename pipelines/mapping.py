@@ -112,7 +112,7 @@ class Mapper:
             try:
                 record = self._map(store, attempt, tile, origin)
             except Exception:
-                # another run may have finished and cleaned up behind this one, or this one had committed and then failed
+                # another run has finished, and cleaned up behind this one; or this one had committed before it failed
                 done = self._done(store, unit, origin)
                 if done is None or done["attempt"] != attempt.name:
                     attempt.discard()

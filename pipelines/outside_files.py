@@ -10,8 +10,7 @@ import numpy as np
 
 from catalogs.elevation import REMEDY, digest_of, read_elevation
 from catalogs.errors import BadInput
-from models.encoder import Encoder
-from models.encoder_sizes import size_named
+from models.architectures import NETWORKS
 from pipelines.outside_keys import target_of
 from pipelines.plan import Plan
 from pipelines.pretrained import WeightsFile, give_encoder, make_teacher, read_pretrained
@@ -60,7 +59,8 @@ def outside_files(plan: Plan) -> Outside:
 def _encoder(plan: Plan, where: str) -> tuple[WeightsFile, dict[str, str]]:
     with _key(plan, "encoder"):
         weights = read_pretrained(where)
-        give_encoder(Encoder(size_named(plan.model.as_dict()["size"])), weights)
+        row = NETWORKS[plan.project.model.architecture]
+        give_encoder(row.network(plan.model).get_submodule(row.encoder), weights)
     return weights.file, weights.note
 
 

@@ -1,4 +1,4 @@
-"""What `[model]` brings from outside: whether the architecture has a use for it, and which structure it learns."""
+"""What an architecture is given beside patches: whether it has a use for files, its structure, and time it knows."""
 
 from catalogs.errors import BadInput
 from pipelines.project import Project
@@ -20,6 +20,7 @@ def check_outside(project: Project, periods: int) -> None:
     """An error names the key; what the files hold is another matter."""
     from models.architectures import NETWORKS
 
+    _check_time(project, [name for name, row in NETWORKS.items() if row.months])
     _check_taken(project, "encoder", [name for name, row in NETWORKS.items() if row.encoder])
     _check_taken(project, "target", [name for name, row in NETWORKS.items() if row.has_target])
     if target_of(project) == DEFAULT_TARGET:
@@ -33,6 +34,15 @@ def _check_taken(project: Project, name: str, architectures: list[str]) -> None:
         remedy = f"Take it out, or write architecture = {named}."
         given = f"{project.path}, model.{name} = {shown(value)}"
         raise BadInput(given, f"the architecture '{architecture}' has no use for it.", remedy)
+
+
+def _check_time(project: Project, architectures: list[str]) -> None:
+    """Degree-days say nothing of months: in which one a period lies differs from place to place and year to year."""
+    architecture = project.model.architecture
+    if architecture in architectures and project.imagery.time == "thermal":
+        why = "knows the months of its periods, and thermal time has none."
+        given = f"{project.path}, model.architecture = {shown(architecture)}"
+        raise BadInput(given, why, "Write [imagery] time = 'calendar', or take another architecture.")
 
 
 def _check_season(project: Project, periods: int) -> None:

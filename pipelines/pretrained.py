@@ -7,17 +7,18 @@ from typing import TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load
+from torch import nn
 
 from catalogs.errors import BadInput
 from catalogs.root import Root
+from models.adapters import fill_official
 from models.depth_teacher import DepthTeacher, teacher_from
-from models.encoder import Encoder
 from models.encoder_sizes import PATCH
 from models.errors import Misfit
-from models.official_names import State, fill_encoder
+from models.renaming import State
 
 ENDING = ".safetensors"
-WHERE = "docs/depth.md says where to get it."
+WHERE = "docs/depth.md and docs/networks.md say where to get it."
 
 Built = TypeVar("Built")
 
@@ -70,9 +71,9 @@ def read_pretrained(where: str) -> Pretrained:
         ) from error
 
 
-def give_encoder(encoder: Encoder, weights: Pretrained) -> None:
-    """Fill an encoder with DINOv2, or with the encoder of Depth Anything."""
-    _fitting(weights, lambda: fill_encoder(encoder, weights.state))
+def give_encoder(encoder: nn.Module, weights: Pretrained) -> None:
+    """Fill an encoder with weights that were made for it: DINOv2's with those of Depth Anything as well."""
+    _fitting(weights, lambda: fill_official(encoder, weights.state))
 
 
 def make_teacher(weights: Pretrained, token: int = PATCH) -> DepthTeacher:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from models.architectures import NETWORKS
 from models.network import Network, NetworkSettings
+from models.presto_settings import PrestoSettings
 from models.swift import SwiftSettings
 from models.tsvit import TSViTSettings
 from models.unet import UNetSettings
@@ -23,6 +24,7 @@ SMALL: dict[str, NetworkSettings] = {
     "tsvit": TSViTSettings(**COMMON, crop=8, width=8, depth=1, heads=2),
     "vista": VistaSettings(**COMMON, widths=(4, 4, 8), heads=(1, 2, 2), depth=1, head_width=4, crop=8),
     "swift": SwiftSettings(**COMMON, moments=2, gate_width=4, widths=(4, 4, 8), depth=1),
+    "presto": PrestoSettings(**COMMON | {"bands": 10}, width=16, depth=2, heads=2, expansion=2, location=(48.0, 16.0)),
 }
 
 

@@ -22,6 +22,7 @@ PERIODS, CLASSES, SIDE = 4, 11, 192
 OWN: dict[str, dict[str, Any]] = {
     "depthseg": {"size": "tiny"},
     "depthcropseg": {"size": "tiny"},
+    "presto": {"depth": 1},
     "forest-spectral": {"trees": 20, "depth": 8},
 }
 OWN["forest-context"] = OWN["forest-spectral"]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from small_networks import SMALL, built, season
 
+from catalogs.bands import BANDS
 from models.architectures import NETWORKS
 from models.card import Card
 from models.network import Network, parameter_count, start_from_frequencies
@@ -16,7 +17,7 @@ from models.predictor import load_predictor
 
 ARCHITECTURES = list(SMALL)
 AWARE_OF_CLOUDS = [name for name in SMALL if name != "unet"]
-AWARE_OF_DATES = ["utae", "tsvit", "swift"]
+AWARE_OF_DATES = ["utae", "tsvit", "swift", "presto"]
 
 
 @pytest.fixture(autouse=True)
@@ -145,20 +146,21 @@ def test_frequencies_raise_their_classes(name: str) -> None:
 def test_windows_of_any_size_go_through_the_predictor(name: str) -> None:
     """Filled up to the stride, below and to the right."""
     network, periods = built(name), ("one", "two", "three", "four", "five")
+    bands = network.settings.bands
     card = Card(
         name="small",
         architecture=name,
         settings=network.settings.as_dict(),
-        bands=("B02", "B03", "B04"),
+        bands=BANDS[:bands],
         periods=periods,
         middles=(100.0, 140.0, 180.0, 220.0, 260.0),
         period_index=(0, 1, 2, 3, 4),
         classes={i: f"class {i}" for i in range(4)},
-        normalisation=Normalisation((1000.0,) * 3, (500.0,) * 3),
+        normalisation=Normalisation((1000.0,) * bands, (500.0,) * bands),
         training_identity="none",
     )
     predictor = load_predictor(network.state_dict(), Card(**asdict(card) | {"normalisation": card.normalisation}))
-    x = np.random.default_rng(1).integers(1, 3000, (5, 3, 13, 21)).astype(np.uint16)
+    x = np.random.default_rng(1).integers(1, 3000, (5, bands, 13, 21)).astype(np.uint16)
     x[:, :, :2, :3] = 0
     crop, confidence = predictor.predict(x).layers
     assert crop.shape == confidence.shape == (13, 21)
@@ -170,7 +172,8 @@ def test_windows_of_any_size_go_through_the_predictor(name: str) -> None:
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_golden_logits(name: str) -> None:
     network = built(name)
-    x = torch.linspace(-1, 1, 15 * 16 * 16).reshape(1, 5, 3, 16, 16)
+    bands = network.settings.bands
+    x = torch.linspace(-1, 1, 5 * bands * 16 * 16).reshape(1, 5, bands, 16, 16)
     seen = torch.ones(1, 5, 16, 16, dtype=torch.bool)
     seen[0, 1, :, 5:9] = False
     when = torch.tensor([[100.0, 140.0, 180.0, 220.0, 260.0]])
@@ -186,10 +189,13 @@ GOLDEN = {
     "tsvit": [-0.719289, -0.386442, -0.387323, -0.227877],
     "vista": [0.085828, 0.092088, -0.121549, -0.172407],
     "swift": [0.712574, 2.117922, -0.166714, 0.546355],
+    "presto": [0.0, 0.0, 0.0, 0.0],
 }
 
 
-@pytest.mark.parametrize(("name", "count"), [("swift", 435_920), ("vista", 700_683), ("utae", 1_084_619)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("swift", 435_920), ("presto", 400_587), ("vista", 700_683), ("utae", 1_084_619)]
+)
 def test_parameter_count_of_the_defaults(name: str, count: int) -> None:
     architecture = NETWORKS[name]
     with torch.device("meta"):

@@ -60,6 +60,14 @@ OTHER: dict[str, dict[str, tuple[Any, Options]]] = {
         "widths": ((4, 8, 8), {}),
         "depth": (2, {}),
     },
+    "presto": {
+        "width": (32, {}),
+        "depth": (1, {}),
+        "heads": (4, {}),
+        "expansion": (4, {}),
+        "location": (None, {}),
+        "frozen": (True, {}),
+    },
 }
 ROWS = [(name, option, *other) for name, options in OTHER.items() for option, other in options.items()]
 COUNTS = [field.name for field in fields(NetworkSettings)]
@@ -93,6 +101,14 @@ WRONG: list[tuple[str, Options]] = [
     ("swift", {"widths": (8,)}),
     ("swift", {"moments": 1}),
     ("swift", {"depth": 0}),
+    ("presto", {"bands": 3}),
+    ("presto", {"width": 20}),
+    ("presto", {"heads": 3}),
+    ("presto", {"depth": 0}),
+    ("presto", {"expansion": 0}),
+    ("presto", {"location": (16.0, 348.0)}),
+    ("presto", {"location": (48.0,)}),
+    ("presto", {"location": "Vienna"}),
 ]
 
 
@@ -117,15 +133,16 @@ def test_every_option_matters(name: str, option: str, value: Any, where: Options
     assert any(not torch.equal(a, b) for a, b in zip(_answers(name, plain), _answers(name, changed), strict=True))
 
 
-def _answers(name: str, settings: NetworkSettings) -> tuple[Tensor, Tensor]:
-    """As it maps and as it trains, from the same seed."""
+def _answers(name: str, settings: NetworkSettings) -> tuple[Tensor, Tensor, Tensor]:
+    """As it maps and as it trains, from the same seed; and how much of it learns."""
     torch.manual_seed(7)
     network = as_trained(NETWORKS[name].network(settings))
     given = season(settings, 16, 32, patches=2)
     given[1][:, 0, :, :10] = False
     mapped = network(*given).detach()
     torch.manual_seed(8)
-    return mapped, network.train()(*given).detach()
+    learned = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    return mapped, network.train()(*given).detach(), torch.tensor(learned)
 
 
 @pytest.mark.parametrize(("name", "wrong"), WRONG)

@@ -23,8 +23,9 @@ SEAMLESS: dict[str, tuple[str, NetworkSettings]] = {
     "vista": ("vista", SMALL["vista"]),
     "vista of squares": ("vista", replace(SMALL["vista"], mixing="attention")),
     "swift": ("swift", SMALL["swift"]),
+    "presto": ("presto", SMALL["presto"]),
 }
-CONVOLVE = [case for case in SEAMLESS if case not in ("tsvit", "vista of squares")]
+CONVOLVE = [case for case in SEAMLESS if case not in ("tsvit", "vista of squares", "presto")]
 
 
 @pytest.fixture(autouse=True)

@@ -28,8 +28,9 @@ class Model(Table):
         "What it sees: `all` periods of the season, or the single `best` one.", "all", "", "all")  # fmt: skip
     name: Name = key("The name of the checkpoint that training writes.", "season", "", "season")
     encoder: Annotated[Text, AfterValidator(checks.weights_file)] | None = key(
-        "Official weights that the encoder of `depthseg` or `depthcropseg` begins with; docs/depth.md says which fit. "
-        "Without them it begins at random.", "dinov2-small/model.safetensors", "path or s3://", None)  # fmt: skip
+        "Official weights that the encoder of `depthseg`, `depthcropseg` (docs/depth.md says which fit) or `presto` "
+        "(docs/networks.md) begins with. Without them it begins at random.",
+        "dinov2-small/model.safetensors", "path or s3://", None)  # fmt: skip
     target: Literal["amplitude", "height", "slope", "depth"] | None = key(
         "The structure of the ground that `depthseg` learns beside its classes: how much NDVI changes over the season "
         "(`amplitude`, what it learns unless told otherwise), elevation (`height`) or its `slope`, or what a teacher "
