@@ -1,6 +1,5 @@
 """The command line: one command a verb, each taking a project file."""
 
-import shlex
 import sys
 from datetime import datetime
 from functools import partial
@@ -9,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from catalogs.parcels.kinds import Kind
-from pipelines.exits import INTERRUPTED, Exit, go, say_lost
+from pipelines.exits import INTERRUPTED, Exit, again_with, go, say_lost
+from pipelines.file_commands import Json, parcels, references
 from pipelines.supervision import leave_at_once, supervised
 
 app = typer.Typer(
@@ -25,7 +24,6 @@ app = typer.Typer(
 ProjectFile = Annotated[Path, typer.Argument(metavar="PROJECT", help="The project file (TOML).")]
 Address = Annotated[str | None, typer.Option(help="The Ray cluster to join, in place of [compute] address.")]
 MaxCost = Annotated[float | None, typer.Option(min=0, help="Stop before it costs more, by the project's [prices].")]
-Json = Annotated[bool, typer.Option("--json", help="Print events and results as JSON lines on standard output.")]
 
 
 @app.command()
@@ -44,7 +42,7 @@ def demo(
         return make_demo(root.absolute(), progress, small, size, seed)
 
     options = ["--small"] * small + (["--size", str(size)] if size else []) + ["--seed", str(seed)]
-    go(work, as_json, again=_again("demo", "--root", str(root), *options))
+    go(work, as_json, again=again_with("demo", "--root", str(root), *options))
 
 
 @app.command()
@@ -61,7 +59,7 @@ def init(
         progress.say(f"wrote {path}: change the region, the season and the labels, then give: furrow plan {path}")
         return {"project": path}
 
-    go(work, as_json, again=_again("init", str(project)))
+    go(work, as_json, again=again_with("init", str(project)))
 
 
 @app.command()
@@ -72,7 +70,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Print what a run will do, need and cost: tiles, scenes, memory, storage, hours."""
-    _verb("plan", project, as_json, address, _again(*sys.argv[1:]), probes=probes)
+    _verb("plan", project, as_json, address, again_with(*sys.argv[1:]), probes=probes)
 
 
 @app.command()
@@ -84,7 +82,7 @@ def ingest(
     as_json: Json = False,
 ) -> None:
     """Scenes to the cube: search, mask clouds, compose the season's periods."""
-    again = _again(*sys.argv[1:]) if search_again else ""
+    again = again_with(*sys.argv[1:]) if search_again else ""
     _verb("ingest", project, as_json, address, again, search_again=search_again, max_cost=max_cost)
 
 
@@ -144,7 +142,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Read the map again: do its pixels, the ledger and the plan agree?"""
-    again = _again("map", str(project)) if repair else _again("verify", "--repair", str(project))
+    again = again_with("map", str(project)) if repair else again_with("verify", "--repair", str(project))
     _verb("verify", project, as_json, address, again, repair=repair)
 
 
@@ -162,7 +160,7 @@ def publish(
     as_json: Json = False,
 ) -> None:
     """Write the report, the pictures and, last, the map's STAC item."""
-    _verb("publish", project, as_json, address, _again(*sys.argv[1:]), with_seams=with_seams)
+    _verb("publish", project, as_json, address, again_with(*sys.argv[1:]), with_seams=with_seams)
 
 
 @app.command()
@@ -173,7 +171,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """The map, or a part of it, as cloud-optimised GeoTIFFs: crop.tif, confidence.tif, observations.tif."""
-    _verb("export", project, as_json, None, _again(*sys.argv[1:]), region=region, out=out and out.absolute())
+    _verb("export", project, as_json, None, again_with(*sys.argv[1:]), region=region, out=out and out.absolute())
 
 
 @app.command()
@@ -183,7 +181,7 @@ def versions(
     as_json: Json = False,
 ) -> None:
     """The published versions of the map, the current one last."""
-    _verb("versions", project, as_json, None, _again(*sys.argv[1:]), on=on.date() if on else None)
+    _verb("versions", project, as_json, None, again_with(*sys.argv[1:]), on=on.date() if on else None)
 
 
 @app.command()
@@ -217,58 +215,11 @@ def submit(
         check_verb(verb)
         return hand_over(load_project(project), verb, address, python, job, progress)
 
-    go(work, as_json, again=_again("submit", str(project), verb, "--address", address))
+    go(work, as_json, again=again_with("submit", str(project), verb, "--address", address))
 
 
-@app.command()
-def parcels(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The parcels: a vector file or an archive with one.")],
-    out: Annotated[Path, typer.Option(help="A new folder for the audit and the harmonised parcels.")] = Path("audit"),
-    source: Annotated[Kind, typer.Option(help="The family of parcel data.")] = "eurocrops",
-    country: Annotated[str, typer.Option(help="As EuroCrops names it: AT, BE_VLG.")] = "",
-    mapping: Annotated[Path | None, typer.Option(help="CSV file from the crops in the file to classes.")] = None,
-    layer: Annotated[str | None, typer.Option(help="The layer, where there are several.")] = None,
-    crs: Annotated[str | None, typer.Option(help="The coordinate system, where the file does not say it.")] = None,
-    code_column: Annotated[str | None, typer.Option(help="The column of the crop's code.")] = None,
-    name_column: Annotated[str | None, typer.Option(help="The column of the crop's name.")] = None,
-    year: Annotated[int | None, typer.Option(help="Only declarations of this year.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Read, harmonise and audit one parcel file, without a project."""
-
-    def work(progress: Any) -> dict[str, Any]:
-        from catalogs.parcels.sources import Asked
-        from pipelines.parcel_check import check_parcels
-
-        asked = Asked(source, layer, crs, code_column, name_column)
-        return check_parcels(file, out.absolute(), asked, country, mapping, year, progress)
-
-    go(work, as_json, again=_again(*sys.argv[1:]))
-
-
-references = typer.Typer(help="Datasets that maps are compared with: PASTIS, DACIA5.", no_args_is_help=True)
+app.command()(parcels)
 app.add_typer(references, name="references")
-
-
-@references.command("check")
-def references_check(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the dataset was unpacked, or its archive.")],
-    quick: Annotated[bool, typer.Option("--quick", help="Only names, numbers and headers of files.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Whether a download is whole: counts, shapes, and what is missing."""
-    found: dict[str, Any] = {}
-
-    def work(progress: Any) -> dict[str, Any]:
-        from pipelines.references import check
-
-        found.update(check(folder, progress, quick))
-        return found
-
-    go(work, as_json, again=_again("references", "check", str(folder)))
-    from pipelines.references import status_of
-
-    raise Exit(status_of(found))
 
 
 def _verb(name: str, project: Path, as_json: bool, address: str | None = None, again: str = "", **options: Any) -> None:
@@ -282,11 +233,7 @@ def _verb(name: str, project: Path, as_json: bool, address: str | None = None, a
         return call(name, make_plan(loaded), progress, **options)
 
     joining = ["--address", address] if address is not None else []
-    go(work, as_json, again or _again(name, str(project), *joining))
-
-
-def _again(*words: str) -> str:
-    return shlex.join(["furrow", *words])
+    go(work, as_json, again or again_with(name, str(project), *joining))
 
 
 def main() -> None:

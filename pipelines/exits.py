@@ -46,9 +46,14 @@ def go(work: Callable[[Progress], dict[str, Any]], as_json: bool, again: str) ->
         raise Exit(status, at_once=isinstance(error, ClusterLost)) from None
 
 
+def again_with(*words: str) -> str:
+    """A command as a person types it."""
+    return shlex.join(["furrow", *words])
+
+
 def say_lost(words: Sequence[str], what: str, status: int) -> None:
     """What became of a command, given by its words, that could not say it itself."""
-    _tell("--json" in words, status, f"{what}. {_go_on(shlex.join(['furrow', *words]))}")
+    _tell("--json" in words, status, f"{what}. {_go_on(again_with(*words))}")
 
 
 def _go_on(again: str) -> str:
