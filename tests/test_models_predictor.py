@@ -211,13 +211,13 @@ def test_in_bf16_most_crops_are_those_of_fp32_and_some_confidence_is_another(arc
         CARD_OF_TEST,
         architecture=architecture,
         settings=settings.as_dict(),
-        bands=("B02", "B03", "B04"),
+        bands=tuple(f"B{number}" for number in range(settings.bands)),
         periods=tuple(f"part {number}" for number in range(settings.periods)),
         middles=tuple(100.0 + 30 * number for number in range(settings.periods)),
         period_index=tuple(range(settings.periods)),
-        normalisation=Normalisation((2000.0,) * 3, (1500.0,) * 3),
+        normalisation=Normalisation((2000.0,) * settings.bands, (1500.0,) * settings.bands),
     )
-    seen = np.random.default_rng(0).integers(1, 5000, (settings.periods, 3, 32, 32), dtype=np.uint16)
+    seen = np.random.default_rng(0).integers(1, 5000, (settings.periods, settings.bands, 32, 32), dtype=np.uint16)
     exact, fast = (load_predictor(network.state_dict(), card, precision=name) for name in ("fp32", "bf16"))
     assert (exact.predict(seen).crop == fast.predict(seen).crop).mean() > 0.9
     logits = [predictor.logits(seen) for predictor in (exact, fast)]

@@ -18,6 +18,7 @@ RIGHT = [
     ("training.compare_single_date", True),
     ("training.compile", True),
     ("augmentation.turn", True),
+    ("map.probabilities", True),
     ("model.settings", {}),
 ]
 """Values that are odd for most keys, and not for these."""

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pipelines.project.tables import Table, Text, key
 
-Price = Annotated[float, Field(ge=0, strict=False)]
+Price = Annotated[float, Field(ge=0)]
 
 
 class Prices(Table):
