@@ -50,7 +50,7 @@ class Presto(Network):
     def forward(self, x_BTCYX: Tensor, seen_BTYX: Tensor, when_BT: Tensor) -> Tensor:
         patches = zip(x_BTCYX.flatten(-2), seen_BTYX.flatten(-2), months_of(when_BT), strict=True)
         logits_BKP = torch.stack([self._patch(*patch) for patch in patches])
-        return logits_BKP.unflatten(-1, x_BTCYX.shape[-2:])
+        return logits_BKP.reshape(*logits_BKP.shape[:2], *x_BTCYX.shape[-2:])
 
     def _patch(self, x_TCP: Tensor, seen_TP: Tensor, month_T: Tensor) -> Tensor:
         answer = self._recomputed if torch.is_grad_enabled() and not self.settings.frozen else self._logits
@@ -81,6 +81,6 @@ def with_ndvi(reflectance_NTC: Tensor) -> Tensor:
 def _parts(x_TCP: Tensor, seen_TP: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """The last one gets company that nobody saw."""
     at_once = PIXELS_AT_ONCE if x_TCP.is_cpu else ON_A_GPU
-    for x_TCN, seen_TN in zip(x_TCP.split(at_once, -1), seen_TP.split(at_once, -1), strict=True):
+    for x_TCN, seen_TN in zip(torch.split(x_TCP, at_once, -1), torch.split(seen_TP, at_once, -1), strict=True):
         lacking = at_once - x_TCN.shape[-1]
         yield nn.functional.pad(x_TCN, (0, lacking)), nn.functional.pad(seen_TN, (0, lacking))
