@@ -53,9 +53,15 @@ class Presto(Network):
         return logits_BKP.reshape(*logits_BKP.shape[:2], *x_BTCYX.shape[-2:])
 
     def _patch(self, x_TCP: Tensor, seen_TP: Tensor, month_T: Tensor) -> Tensor:
-        answer = self._recomputed if torch.is_grad_enabled() and not self.settings.frozen else self._logits
-        logits = [answer(x_TCN, seen_TN, month_T) for x_TCN, seen_TN in _parts(x_TCP, seen_TP)]
-        return torch.cat(logits)[: x_TCP.shape[-1]].T
+        parts, pixels = _parts(x_TCP, seen_TP), x_TCP.shape[-1]
+        if torch.is_grad_enabled():
+            answer = self._logits if self.settings.frozen else self._recomputed
+            return torch.cat([answer(*part, month_T) for part in parts])[:pixels].T
+        logits_PK = x_TCP.new_empty(pixels, self.settings.classes, dtype=torch.float32)
+        for number, part in enumerate(parts):  # each into its place: kept answers would lie between what is freed
+            here = logits_PK[number * len(part[1].T) :][: len(part[1].T)]
+            here[...] = self._logits(*part, month_T)[: len(here)]
+        return logits_PK.T
 
     def _recomputed(self, *given: Tensor) -> Tensor:
         logits_NK: Tensor = checkpoint(self._logits, *given, use_reentrant=False)
