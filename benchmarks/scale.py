@@ -89,7 +89,7 @@ def _outline(name: str) -> tuple[BaseGeometry, str]:
     world = gpd.read_file(str(files("pyogrio") / "tests/fixtures/naturalearth_lowres/naturalearth_lowres.shp"))
     if name == "earth":
         land = world[world["continent"] != "Antarctica"].to_crs("EPSG:6933")
-        return land.union_all(), "EPSG:6933"
+        return land.make_valid().union_all(), "EPSG:6933"
     # France by its name: the file has no code for it
     union = world[world["iso_a3"].isin(EU) | (world["name"] == "France")].to_crs("EPSG:3035")
     return union.clip((2_400_000, 1_200_000, 7_400_000, 5_600_000)).union_all(), "EPSG:3035"
