@@ -73,7 +73,7 @@ def take_back(root: Root, store: str, unit: str, objects: Iterable[str] = ()) ->
     and last the record. So the next record never finds the objects of this one in place of its own.
     """
     ledger = Ledger(root, store)
-    ((_, record),) = ledger.records([unit])
+    record = ledger.readable(unit)
     named = record.get("objects", ())
     for number in range(len(named) if "attempt" in record else 0):
         root.remove(place_of(root, store, unit, record["attempt"], number))

@@ -1,7 +1,6 @@
 """Places where the windows of a map meet: there a seam would show, if there is one."""
 
 from collections.abc import Iterator, Sequence
-from random import Random
 
 import numpy as np
 from shapely.geometry.base import BaseGeometry
@@ -22,10 +21,8 @@ def crossings(
     the windows, and on multiples of `stride`, as all that a network is shown.
     """
     found: list[Window] = []
-    places = [(tile, number) for tile in tiles for number in range(4)]
-    Random(0).shuffle(places)
-    for tile, number in places:
-        square = _around(grid, tile, number, min(window, grid.side), stride)
+    for place in np.random.default_rng(0).permutation(4 * len(tiles)):
+        square = _around(grid, tiles[place // 4], int(place % 4), min(window, grid.side), stride)
         if _is_divided(grid, region, square, window):
             found.append(square)
         if len(found) == most:

@@ -48,13 +48,14 @@ class Ledger:
             return None
 
     def records(self, units: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Each unit with its record; an empty one if there is none, or none that can be read."""
+        """Each unit with what is readable of it."""
         with ThreadPoolExecutor(READERS) as readers:
             for start in range(0, len(units), BATCH):  # so that those of a country are never held at once
                 some = units[start : start + BATCH]
-                yield from zip(some, readers.map(self._readable, some), strict=True)
+                yield from zip(some, readers.map(self.readable, some), strict=True)
 
-    def _readable(self, unit: str) -> dict[str, Any]:
+    def readable(self, unit: str) -> dict[str, Any]:
+        """The record of a unit; an empty one if there is none, or none that can be read."""
         try:
             return self.found(unit) or {}
         except ValueError:

@@ -104,7 +104,7 @@ def _positions(value_1TD: Tensor, settings: PrestoSettings) -> Tensor:
     _check_shape("positions", value_1TD, (1, known, settings.width // 2))
     if known < settings.periods:
         given, why = f"{settings.periods} periods", f"these weights of Presto were made for {known} at most."
-        raise Misfit(given, why, "Write e.g. [imagery] periods = 'months', or give no [model] encoder.")
+        raise Misfit(given, why, "Write e.g. [imagery] periods = 'month', or give no [model] encoder.")
     return value_1TD[0, : settings.periods]
 
 

@@ -28,6 +28,9 @@ class Total:
         return Total(value, value - down, value + up)
 
     def __mul__(self, factor: float) -> "Total":
+        """Nothing of an end that is not known is nothing."""
+        if not factor:
+            return NOTHING
         return Total(self.value * factor, self.low * factor, self.high * factor)
 
 

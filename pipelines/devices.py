@@ -41,7 +41,7 @@ def cores_of(nodes: Iterable[Mapping[str, float]], gpus: float) -> int:
 
     A GPU is faster than a core can read for it; without GPUs the cores are what computes, and each worker has one.
     """
-    shares = [node.get("CPU", 0) / node["GPU"] * gpus for node in nodes if node.get("GPU", 0) >= min(gpus, 1) > 0]
+    shares = [node.get("CPU", 0) / node["GPU"] * gpus for node in nodes if node.get("GPU", 0) >= gpus > 0]
     return max(1, int(min(shares, default=1)))
 
 

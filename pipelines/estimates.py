@@ -3,9 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from statistics import fmean
 from typing import Any
-
-import numpy as np
 
 from catalogs import crops, cube
 from catalogs.root import Root
@@ -14,8 +13,10 @@ from catalogs.stores import Store
 from cluster.progress import Progress
 from models.ratio import NOTHING, Total, total_of
 from pipelines.devices import Places
-from pipelines.plan import PROBED, Plan
-from pipelines.probing import Sample, probe_ingest, probe_map, scratch, size_of, stored_bytes, tile_seconds
+from pipelines.ingest import scenes_by_period
+from pipelines.pace import sampled_records, tile_seconds
+from pipelines.plan import Plan
+from pipelines.probing import Sample, probe_ingest, probe_map, scratch, size_of, stored_bytes
 from pipelines.stored import units_of
 
 STAGES = ("ingest", "map")
@@ -29,9 +30,6 @@ ENOUGH = 8
 
 Cost = Callable[[dict[str, Any]], tuple[float, float]]
 """Seconds and size of a unit, by its record."""
-
-SAMPLED = 200
-"""Records that are looked at."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def _ingest(plan: Plan, scenes: SceneList, beside: Root, probes: int, progress: 
         sample, basis = probe_ingest(plan, scenes, beside, probes, progress), "probes"
     if sample is None:
         return None
-    whole = left * _mean_size(plan, scenes) if left else 0.0
+    whole = left * fmean(map(size_of, plan.depths(scenes_by_period(plan, scenes)))) if left else 0.0
     return _estimate("ingest", (units, left), sample, whole, Places(plan.workers), basis)
 
 
@@ -131,25 +129,16 @@ def _standing(plan: Plan, store: Store) -> tuple[int, int]:
 
 def _recorded(store: Store, arrays: Sequence[str], left: int, cost: Cost) -> Sample | None:
     """What records of the run itself say, once there are enough or all; some evenly through the ledger."""
-    done = sorted(store.ledger.done())
-    if not done or (left and len(done) < ENOUGH):
+    done = len(store.ledger.done())
+    if not done or (left and done < ENOUGH):
         return None
-    records = [store.ledger.record(unit) for unit in done[:: -(-len(done) // SAMPLED)]]
-    seconds, sizes = zip(*map(cost, records), strict=True)
-    return Sample([*seconds], [*sizes], stored_bytes(store.root, store.name, arrays) / len(done))
+    seconds, sizes = zip(*map(cost, sampled_records(store.ledger)), strict=True)
+    return Sample([*seconds], [*sizes], stored_bytes(store.root, store.name, arrays) / done)
 
 
 def _cost_of_reading(record: dict[str, Any]) -> tuple[float, float]:
     scenes = sum(len(record.get(kind, ())) for kind in ("scenes", "hidden", "unreadable"))
     return float(record["seconds"]), float(size_of(scenes))
-
-
-def _mean_size(plan: Plan, scenes: SceneList) -> float:
-    """Of a tile period, by some tiles evenly through the country."""
-    tiles = plan.tiles[:: -(-len(plan.tiles) // PROBED)]
-    grounds = [plan.ground_lonlat(tile) for tile in tiles]
-    by_period = [scenes.during(period) for period in plan.periods]
-    return float(np.mean([size_of(len(found.within(ground))) for found in by_period for ground in grounds]))
 
 
 def as_dict(plan: Plan, one: Estimate) -> dict[str, Any]:

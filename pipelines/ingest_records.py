@@ -2,19 +2,12 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from catalogs.cube import CubeUnit
 from catalogs.stores import Store
-
-AT_ONCE = 1000
-"""Records in memory: a country has a hundred times as many."""
-
-READERS = 16
-"""Records that are asked for at the same time: each is a small object, so a bucket's answer is what takes time."""
 
 
 @dataclass
@@ -53,20 +46,13 @@ class Account:
 def read_account(store: Store, units: Iterable[CubeUnit], periods: int) -> Account:
     account = Account([0.0] * periods, [0] * periods, [set() for _ in range(periods)])
     digest = hashlib.sha256()
-    for unit, record in _records(store, list(units)):
-        if record is None:
-            account.missing.append(unit)
-        else:
+    asked = list(units)
+    records = store.ledger.records([unit.name for unit in asked])
+    for unit, (name, record) in zip(asked, records, strict=True):
+        if record:
             account.add(unit, record)
-        digest.update(f"{unit.name} {record and record['digests']}\n".encode())
+        else:
+            account.missing.append(unit)
+        digest.update(f"{name} {record.get('digests')}\n".encode())
     account.digest = digest.hexdigest()[:16]
     return account
-
-
-def _records(store: Store, units: list[CubeUnit]) -> Iterator[tuple[CubeUnit, dict[str, Any] | None]]:
-    done, ledger = store.ledger.done(), store.ledger
-    with ThreadPoolExecutor(READERS) as readers:
-        for start in range(0, len(units), AT_ONCE):
-            some = units[start : start + AT_ONCE]
-            found = readers.map(lambda unit: ledger.record(unit.name) if unit.name in done else None, some)
-            yield from zip(some, found, strict=True)

@@ -17,11 +17,12 @@ from models.architectures import settings_of
 from models.card import Card
 from models.predictor import check_fits, load_predictor
 from pipelines.checkpoints import read_checkpoint
+from pipelines.devices import Places
 from pipelines.map_inputs import INPUTS, Record, Sight, plan_word
 from pipelines.mapping import Mapping, start_mapping
 from pipelines.network_actors import on_actors, places_of
 from pipelines.outcomes import Outcomes
-from pipelines.plan import TILES_IN_HAND, Plan
+from pipelines.plan import Plan
 from pipelines.renewal import renew
 from pipelines.stored import ITEM, check_whole, identity_of, units_of
 
@@ -36,12 +37,12 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     store, described = begin_map(plan, card, progress)
     missing = set(store.to_do(units_of(plan, crops.MAP)))
     todo = [tile for tile in plan.tiles if str(tile) in missing]
-    in_hand = places_of(plan).in_hand if todo else TILES_IN_HAND
-    plan.check_memory(plan.bytes_to_map_with(settings_of(card), in_hand))
+    places = places_of(plan) if todo else Places(1)
+    plan.check_memory(plan.bytes_to_map_with(settings_of(card), places.in_hand), places.actors)
     outcomes, windows = Outcomes(store), set[int]()
     with progress.stage("map", len(plan.tiles), "tiles", already=len(plan.tiles) - len(todo)) as bar:
-        job = replace(mapping_into(plan, described), in_hand=in_hand)
-        for tile, outcome in on_actors(plan, partial(start_mapping, job), todo, threads=in_hand):
+        job = replace(mapping_into(plan, described), places=places)
+        for tile, outcome in on_actors(plan, partial(start_mapping, job), todo, threads=places.in_hand):
             outcomes.add(str(tile), outcome)
             bar.advance()
             if not isinstance(outcome, Exception):
@@ -99,6 +100,7 @@ def mapping_into(plan: Plan, described: dict[str, Any]) -> Mapping:
         described=identity(described),
         learned=plan.checkpoint_root,
         probabilities=plan.project.map.probabilities,
+        places=Places(plan.workers),
     )
 
 

@@ -28,9 +28,9 @@ from models.memory import give_back, is_out_of_memory
 from models.predictor import Predictor, load_predictor
 from models.window import Answer
 from pipelines.checkpoints import read_checkpoint
+from pipelines.devices import Places
 from pipelines.map_inputs import Sight
 from pipelines.network_actors import device_of
-from pipelines.plan import TILES_IN_HAND
 
 SMALLEST = 64
 """Pixels of the side of a window, below which halos are nearly all of the work."""
@@ -62,8 +62,7 @@ class Mapping:
     probabilities: bool = False
     """Whether the map has the probability of each class."""
     precision: str = "fp32"
-    in_hand: int = TILES_IN_HAND
-    """Tiles that an actor has at once."""
+    places: Places = Places(1)
 
     @property
     def cube_root(self) -> Root:
@@ -159,7 +158,9 @@ class Mapper:
             "processor": self.processor,
             "worker": f"{socket.gethostname()}/{os.getpid()}",
             "window": self.windows.side,
-            "in_hand": self.job.in_hand,
+            "in_hand": self.job.places.in_hand,
+            "workers": self.job.places.actors,
+            "gpus": self.job.places.gpus,
             "computing": round(turn.seconds, 3),
             "seconds": round(time.monotonic() - began, 3),
         }

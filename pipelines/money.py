@@ -1,9 +1,14 @@
 """Sums of money and of time, with the ends of their intervals, in words."""
 
-from math import isinf
+from __future__ import annotations
 
-from models.ratio import Total
+from math import isinf
+from typing import TYPE_CHECKING
+
 from pipelines.pages import duration
+
+if TYPE_CHECKING:  # it loads scipy, which `status` has no need of
+    from models.ratio import Total
 
 
 def money(amount: float, currency: str) -> str:

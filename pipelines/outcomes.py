@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from catalogs.errors import BadInput
 from catalogs.no_answer import is_no_answer
@@ -45,6 +45,15 @@ class Outcomes:
         if self.failed:
             first = "; ".join(f"{unit} ({reason[:160]})" for unit, reason in sorted(self.failed.items())[:3])
             raise Unfinished(f"{len(self.failed)} units of {self.store.name} failed: {first}")
+
+
+def result_of(outcome: Any, what: str) -> Any:
+    """What was done; an exception in its place ends the command, in words that say what was tried."""
+    if isinstance(outcome, BadInput):
+        raise outcome
+    if isinstance(outcome, Exception):
+        raise Unfinished(f"{what}: {type(outcome).__name__}: {outcome}") from outcome
+    return outcome
 
 
 def is_disk_full(error: BaseException) -> bool:

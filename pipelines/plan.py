@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -214,12 +215,14 @@ class Plan:
 
         Blocks are kept in two places: those that GDAL has decoded, and those of plain files, which we decode.
         """
-        tiles = self.tiles[:: -(-len(self.tiles) // PROBED)]
-        grounds = [self.ground_lonlat(tile) for tile in tiles]
-        by_period = [scenes.during(period) for period in self.periods]
-        deep = max(len(found.within(ground)) for found in by_period for ground in grounds)
+        deep = max(self.depths([scenes.during(period) for period in self.periods]))
         pixels = max(len(group) for group in self.groups) * self.grid.side**2
         return READER_BYTES + 2 * BLOCK_CACHE + pixels * (deep * SCENE_BYTES + COMPOSITE_BYTES)
+
+    def depths(self, by_period: Sequence[SceneList]) -> list[int]:
+        """How many scenes lie over one another in each period, on some tiles evenly through the country."""
+        grounds = [self.ground_lonlat(tile) for tile in self.tiles[:: -(-len(self.tiles) // PROBED)]]
+        return [len(found.within(ground)) for found in by_period for ground in grounds]
 
     @cached_property
     def groups(self) -> list[list[Tile]]:
@@ -246,14 +249,15 @@ class Plan:
         seeing = model.mapping_bytes(window) + model.answer_bytes(window, probabilities)
         return MAPPER_BYTES + (in_hand + 1) * tile + seeing
 
-    def check_memory(self, worker_bytes: int) -> None:
+    def check_memory(self, worker_bytes: int, workers: int | None = None) -> None:
         """Refuse before the start what cannot fit this machine, where it is this one that works."""
         if self.project.compute.address:
             return
-        need = worker_bytes * self.workers
+        workers = workers or self.workers
+        need = worker_bytes * workers
         if need > machine_memory():
             raise BadInput(
-                f"{self.workers} workers with tiles of {self.grid.side} pixels",
+                f"{workers} workers with tiles of {self.grid.side} pixels",
                 f"would need {need / 1e9:.1f} GB of memory and this machine has {machine_memory() / 1e9:.1f} GB.",
                 "Write a smaller [region] tile or fewer [compute] workers.",
             )

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,7 +20,9 @@ from cluster.items import item_workers
 from cluster.progress import Progress
 from pipelines.compose import Composition, compose
 from pipelines.ingest import compositions
-from pipelines.plan import TILES_IN_HAND, Plan
+from pipelines.outcomes import result_of
+from pipelines.pace import tile_seconds
+from pipelines.plan import Plan
 
 Item = TypeVar("Item")
 
@@ -29,6 +31,9 @@ PLACE = "probe"
 
 PATIENCE = 120.0
 """Seconds after which no more readings are begun."""
+
+
+FAILED = "a probe failed, as the run would"
 
 
 @dataclass(frozen=True)
@@ -43,15 +48,18 @@ class Sample:
 
 @contextmanager
 def scratch(plan: Plan) -> Iterator[Root]:
-    """A place for probes, with an empty cube; it is gone at the end."""
-    root = Root(plan.root.path(PLACE))
+    """A place for probes, empty at first and gone at the end."""
     plan.root.remove(PLACE)  # of a probe that was killed
-    layouts = cube.cube_layouts(plan.grid, len(plan.periods), PLACE)
     try:
-        Store(root, cube.NAME).begin(layouts, cube.cube_coordinates(plan.grid, plan.periods), {})
-        yield root
+        yield Root(plan.root.path(PLACE))
     finally:
         plan.root.remove(PLACE)
+
+
+def _cube(plan: Plan, beside: Root) -> Store:
+    store, layouts = Store(beside, cube.NAME), cube.cube_layouts(plan.grid, len(plan.periods), PLACE)
+    store.begin(layouts, cube.cube_coordinates(plan.grid, plan.periods), {})
+    return store
 
 
 def size_of(scenes: int) -> int:
@@ -61,16 +69,17 @@ def size_of(scenes: int) -> int:
 
 def probe_ingest(plan: Plan, scenes: SceneList, beside: Root, count: int, progress: Progress) -> Sample:
     """Some compositions drawn by lot; the first of each worker warms it up and does not count."""
-    drawn = _in_any_order(_drawn(plan, scenes, beside, count + plan.workers))
+    store, drawn = _cube(plan, beside), _in_any_order(_drawn(plan, scenes, beside, count + plan.workers))
     seconds, sizes, began = [], [], time.monotonic()
     todo = takewhile(lambda _: time.monotonic() - began < PATIENCE, drawn)
     workers = item_workers(plan.project.compute.address, plan.workers)
     with progress.stage("probe", len(drawn), "readings") as bar, workers as each:
         for composition, outcome in each(compose, todo):
             bar.advance()
-            seconds.append(sum(float(record["seconds"]) for record in _records(outcome)))
+            records = [result_of(one, FAILED) for one in result_of(outcome, FAILED).values()]
+            seconds.append(sum(float(record["seconds"]) for record in records))
             sizes.append(float(sum(size_of(len(portion.scenes)) for portion in composition.portions)))
-    units = len(Store(beside, cube.NAME).ledger.done())
+    units = len(store.ledger.done())
     return _sample(seconds, sizes, plan.workers, stored_bytes(beside, cube.NAME, cube.ARRAYS) / units)
 
 
@@ -93,23 +102,15 @@ def probe_map(plan: Plan, beside: Root, count: int, progress: Progress) -> Sampl
     )
     tiles, ground = _tiles_to_map(plan, beside, count + places.actors)
     learned, name = checkpoint_or_twin(plan, beside)
-    job = replace(mapping_of(plan, name), root=beside, learned=learned, ground=ground, probabilities=probabilities)
-    job = replace(job, in_hand=places.in_hand)
+    job = replace(mapping_of(plan, name), root=beside, learned=learned, ground=ground)
+    job = replace(job, probabilities=probabilities, places=places)
     seconds = []
     with progress.stage("probe", len(tiles), "tiles") as bar:
         for _, outcome in on_actors(plan, partial(start_mapping, job), tiles, most=1, threads=places.in_hand):
-            if isinstance(outcome, Exception):
-                raise outcome
             bar.advance()
-            seconds.append(tile_seconds(outcome))
+            seconds.append(tile_seconds(result_of(outcome, FAILED)))
     written = stored_bytes(beside, crops.MAP, crops.map_arrays(probabilities))
     return _sample(seconds, [1.0] * len(seconds), places.actors, written / len(tiles))
-
-
-def tile_seconds(record: dict[str, Any]) -> float:
-    """What a tile costs an actor that has several in hand: the time at the network, or its share of the rest."""
-    in_hand = int(record.get("in_hand", TILES_IN_HAND))
-    return max(float(record.get("computing", 0)), float(record.get("seconds", 0)) / in_hand)
 
 
 def stored_bytes(root: Root, store: str, arrays: Sequence[str]) -> int:
@@ -130,14 +131,6 @@ def _drawn(plan: Plan, scenes: SceneList, beside: Root, count: int) -> list[Comp
     return [replace(one, root=beside) for one in compositions(plan, scenes, names)]
 
 
-def _records(outcome: Any) -> list[dict[str, Any]]:
-    """Raises what kept a probe from being done: it would keep the run from it too."""
-    for result in [outcome] if isinstance(outcome, Exception) else outcome.values():
-        if isinstance(result, Exception):
-            raise result
-    return [*outcome.values()]
-
-
 def _tiles_to_map(plan: Plan, beside: Root, count: int) -> tuple[list[Tile], Root]:
     """Tiles, and the root whose cube holds all their periods."""
     real = Store(plan.cube_root, cube.NAME)
@@ -145,8 +138,9 @@ def _tiles_to_map(plan: Plan, beside: Root, count: int) -> tuple[list[Tile], Roo
     whole = [tile for tile in plan.tiles if all(name in done for name in _names(plan, tile))]
     if whole:
         return _some(whole, count), plan.cube_root
+    store = _cube(plan, beside)
     source = plan.cube_root if done else beside
-    done = done or Store(beside, cube.NAME).ledger.done()
+    done = done or store.ledger.done()
     seen = [tile for tile in plan.tiles if any(name in done for name in _names(plan, tile))]
     chosen = _some(seen, count)
     for tile in chosen:

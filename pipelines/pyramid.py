@@ -1,7 +1,6 @@
 """What is made of a map's pixels, square by square: coarser levels and class counts; then readers are let see them."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -31,9 +30,6 @@ from cluster.progress import Bar, Progress
 from pipelines.outcomes import Outcomes
 from pipelines.plan import Plan
 from pipelines.pyramid_squares import ARRAYS, SQUARES, Thinning, thin_square
-
-READERS = 16
-"""Records that are asked for at the same time: a bucket's answer is what takes time."""
 
 FEW = 2
 """Squares that are not worth starting workers for."""
@@ -115,9 +111,7 @@ def _below(plan: Plan, square: Square) -> str:
     else:
         squares = squares_of(plan.grid, finer, _tiles_of(plan, square))
         ledger, units = Ledger(plan.root, SQUARES), [str(one) for one in squares]
-    with ThreadPoolExecutor(READERS) as readers:
-        records = list(readers.map(ledger.record, units))
-    found = {unit: record.get("digests") for unit, record in zip(units, records, strict=True)}
+    found = {unit: record.get("digests") for unit, record in ledger.records(units)}
     return identity({"levels": made_from(plan.grid, square.source), "digests": found})
 
 

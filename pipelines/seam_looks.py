@@ -1,13 +1,11 @@
 """Ground of a map seen again, from windows that lie elsewhere than those that it was mapped in."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from catalogs import crops, cube
 from catalogs.cube import read_cube
-from catalogs.errors import BadInput
 from catalogs.grid import Window
 from catalogs.region_mask import outside_region
 from catalogs.stores import Store
@@ -18,7 +16,7 @@ from models.predictor import Predictor
 from pipelines.map import mapping_of
 from pipelines.mapping import Mapping, start_mapping
 from pipelines.network_actors import on_actors
-from pipelines.outcomes import Unfinished
+from pipelines.outcomes import result_of
 from pipelines.plan import Plan
 
 
@@ -61,16 +59,7 @@ def look_again(plan: Plan, squares: Sequence[Window], progress: Progress) -> lis
     job = replace(mapping_of(plan, plan.project.checkpoint), learned=plan.checkpoint_root)
     found = {}
     with progress.stage("seams", len(squares), "places") as bar:
-        for look in _looks(on_actors(plan, partial(start_looking, job), squares, most=1)):
-            found[look.square] = look
+        for square, outcome in on_actors(plan, partial(start_looking, job), squares, most=1):
+            found[square] = result_of(outcome, "seams could not be looked for")
             bar.advance()
     return [found[square] for square in squares]
-
-
-def _looks(outcomes: Iterable[tuple[Window, Any]]) -> Iterator[Look]:
-    for _, outcome in outcomes:
-        if isinstance(outcome, BadInput):
-            raise outcome
-        if isinstance(outcome, Exception):
-            raise Unfinished(f"seams could not be looked for: {type(outcome).__name__}: {outcome}") from outcome
-        yield outcome

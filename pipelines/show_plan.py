@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from cluster.progress import Progress
-from pipelines.estimates import PROBES, Estimate, as_dict, cost_of, estimate, plain, storage_of
+from pipelines.estimates import PROBES, STAGES, Estimate, as_dict, cost_of, estimate, plain, storage_of
 from pipelines.money import lasting, money, told
 from pipelines.pages import size
 from pipelines.plan import Plan
 from pipelines.scene_search import find_scenes
+
+UNKNOWN = "not known before something of it was probed or done"
 
 
 def show_plan(plan: Plan, progress: Progress, probes: int = PROBES) -> dict[str, Any]:
@@ -20,10 +22,9 @@ def show_plan(plan: Plan, progress: Progress, probes: int = PROBES) -> dict[str,
         _line(progress, key.removesuffix("_bytes").replace("_", " "), _said(key, value))
     plan.check_memory(printable["worker_memory_bytes"])
     estimates = estimate(plan, scenes, progress, probes)
-    for one in estimates:
-        _line(progress, one.stage, _stage(one))
-    if not estimates:
-        _line(progress, "time", "not known before something was probed or done")
+    known = {one.stage: _stage(one) for one in estimates}
+    for stage in STAGES:
+        _line(progress, stage, known.get(stage, UNKNOWN))
     money_matters = _money(plan, estimates, progress)
     return printable | {"stages": [as_dict(plan, one) for one in estimates], **money_matters}
 

@@ -26,7 +26,8 @@ def within(plan: Plan, verb: str, progress: Progress, most: float) -> Progress:
         raise BadInput(given, "the project does not say what work costs.", "Write worker_hour or gpu_hour in [prices].")
     estimates = estimate(plan, find_scenes(plan, progress), progress, PROBES, STAGES_OF[verb])
     expected = cost_of(plan, estimates)
-    progress.say(f"{verb}: what is left is expected to cost {told(expected, prices.currency)}")
+    known = " and ".join(one.stage for one in estimates) or "nothing"
+    progress.say(f"{verb}: what is left of {known} is expected to cost {told(expected, prices.currency)}")
     if expected.value > most:
         why = f"what is left of {verb} is expected to cost {told(expected, prices.currency)}."
         raise BadInput(given, why, "Allow more, or map a smaller region; `furrow plan` shows what it is made up of.")

@@ -10,12 +10,10 @@ from catalogs import crops, cube, patch_store
 from catalogs.patch_store import patch_shards, read_index
 from catalogs.stores import Store
 from cluster.progress import Progress
+from pipelines.money import money
+from pipelines.pace import sampled_records, tile_seconds
 from pipelines.plan import Plan
-from pipelines.probing import tile_seconds
 from pipelines.stored import ITEM, SCORES, Units, units_of
-
-SAMPLED = 200
-"""Records that tell the pace of a map."""
 
 
 def status(plan: Plan, progress: Progress) -> dict[str, Any]:
@@ -26,7 +24,7 @@ def status(plan: Plan, progress: Progress) -> dict[str, Any]:
     mapped = stores[crops.MAP]
     pace = pace_of(plan, mapped) if mapped and mapped["done"] else None
     if pace:
-        progress.say(f"{'pace':<14}{_pace_said(pace, plan.workers)}")
+        progress.say(f"{'pace':<14}{_pace_said(plan, pace)}")
     names = [key.split("/")[1] for key in plan.root.keys("checkpoints") if key.endswith("card.json")]
     progress.say(f"{'checkpoints':<14}" + (", ".join(names) or "none"))
     scores = json.loads(plan.root.read(SCORES)) if plan.root.exists(SCORES) else None
@@ -39,16 +37,24 @@ def status(plan: Plan, progress: Progress) -> dict[str, Any]:
 
 
 def pace_of(plan: Plan, found: dict[str, Any]) -> dict[str, float] | None:
-    """How fast tiles were mapped, of some records evenly through the ledger, and what that makes of those missing."""
-    ledger = Store(plan.root, crops.MAP).ledger
-    done = sorted(ledger.done())
-    records = [ledger.record(unit) for unit in done[:: -(-len(done) // SAMPLED)]]
+    """How fast tiles were mapped, by their records, and what time and money that makes of those missing."""
+    records = sampled_records(Store(plan.root, crops.MAP).ledger)
     each = fmean(map(tile_seconds, records))
     if not each:
         return None
+    workers = max(record.get("workers", plan.workers) for record in records)
     tile_km2 = (plan.grid.side * plan.grid.resolution / 1000) ** 2
-    left = (found["planned"] - found["done"]) * each / plan.workers
-    return {"km2_per_second": plan.workers * tile_km2 / each, "seconds_left": left}
+    worker_seconds = (found["planned"] - found["done"]) * each
+    pace = {
+        "workers": workers,
+        "km2_per_second": workers * tile_km2 / each,
+        "seconds_left": worker_seconds / workers,
+    }
+    prices = plan.project.prices
+    if prices.are_given:
+        gpus = max(record.get("gpus", 0) for record in records)
+        pace["cost_left"] = worker_seconds / 3600 * (prices.worker_hour + gpus * prices.gpu_hour)
+    return pace
 
 
 def _units(plan: Plan) -> dict[str, Units]:
@@ -70,10 +76,11 @@ def _standing(store: Store, units: list[tuple[str, tuple[str, ...]]]) -> dict[st
     return {"planned": len(units), "done": len(units) - missing, "failed": len(failed), "reasons": reasons}
 
 
-def _pace_said(pace: dict[str, float], workers: int) -> str:
-    text = f"{pace['km2_per_second']:.3g} km2 per second on {workers} workers"
+def _pace_said(plan: Plan, pace: dict[str, float]) -> str:
+    text = f"{pace['km2_per_second']:.3g} km2 per second on {pace['workers']} workers"
     left = timedelta(seconds=ceil(pace["seconds_left"]))
-    return f"{text}, {left} left" if left else text
+    cost = f", {money(pace['cost_left'], plan.project.prices.currency)}" if "cost_left" in pace else ""
+    return f"{text}, {left}{cost} left" if left else text
 
 
 def _said(found: dict[str, Any]) -> str:

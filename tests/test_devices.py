@@ -14,6 +14,7 @@ GPU_NODE, LARGER, READER = {"CPU": 16, "GPU": 1}, {"CPU": 96, "GPU": 8}, {"CPU":
         ([GPU_NODE, LARGER, READER], 1, 12),
         ([GPU_NODE], 0.25, 4),
         ([LARGER], 2, 24),
+        ([{"CPU": 4, "GPU": 1}, LARGER], 2, 24),
         ([{"CPU": 1, "GPU": 4}], 1, 1),
         ([READER], 1, 1),  # a cluster that has yet to start its GPUs
         ([GPU_NODE, READER], 0, 1),

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
 
@@ -260,8 +261,9 @@ def test_a_killed_head(project: Path, undisturbed: dict[str, bytes], victim: str
     process = commanded(project, killed)
     happened = Disturbing(str(project.parent), (), (), {}).mark(killed)
     while not happened.exists():
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.05)
         assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
     began = time.monotonic()
     output, _ = process.communicate(timeout=PATIENCE)
     seconds, status = time.monotonic() - began, process.returncode

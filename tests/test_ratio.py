@@ -31,6 +31,7 @@ def test_by_hand() -> None:
 def test_one_says_nothing_of_how_they_differ_and_none_of_anything() -> None:
     assert total_of([3], [1], 10) == Total(30, 0, inf)
     assert total_of([3], [1], 0) == NOTHING
+    assert total_of([3], [1], 10) * 0 == NOTHING
     with pytest.raises(Misfit, match="Probe again"):
         total_of([], [], 10)
 

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -175,3 +176,14 @@ def test_status_tells_the_pace_of_the_map(plan: Plan) -> None:
     tile_km2 = 1.28**2
     assert found["pace"]["seconds_left"] == pytest.approx(tile_km2 / found["pace"]["km2_per_second"])
     assert "km2 per second on 2 workers" in said.getvalue() and " left" in said.getvalue()
+
+
+def test_status_tells_what_the_rest_will_cost(plan: Plan) -> None:
+    prices = plan.project.prices.model_copy(update={"worker_hour": 36.0, "gpu_hour": 1000.0, "currency": "CHF"})
+    priced = replace(plan, project=plan.project.model_copy(update={"prices": prices}))
+    Store(plan.root, MAP).ledger.forget(str(plan.tiles[TILE]))
+    said = io.StringIO()
+    pace = status(priced, LineProgress(said))["pace"]
+    assert pace["cost_left"] == pytest.approx(pace["seconds_left"] * pace["workers"] * 36 / 3600)
+    assert "CHF" in said.getvalue()
+    assert "cost_left" not in status(plan, LineProgress(io.StringIO()))["pace"]
