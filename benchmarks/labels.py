@@ -40,8 +40,8 @@ SMALL = Land(parcels=500, side=512, tile=256)
 
 NOTES = (
     "Every run is a process of its own; starting, importing, and a first small raster are not timed.",
-    "Rasterising alone compares with the peers: all begin with outlines and end with whole rasters in memory; "
-    "it gives crop and parcel, the peers the parcel.",
+    "Rasterising alone compares with the peers: all begin with outlines and end with all pixels in memory; it gives "
+    "crop and parcel, the peers the parcel. Each of its processes has the pixels of its own tiles.",
     "furrow is the whole stage of the verb: it reads the parcel table tile by tile, burns crop and parcel, finds "
     "overlaps and parcels without a pixel, and writes the compressed label store, on all cores. Its memory is that of "
     "the command and its workers; no process holds a whole raster.",

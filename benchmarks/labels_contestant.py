@@ -105,42 +105,66 @@ def _plan(task: Task) -> Plan:
 
 
 def rasterising_alone(task: Task, clock: Clock) -> None:
-    """From outlines in memory to two whole rasters, crop and parcel: each process takes every so many tiles of them."""
+    """From outlines in memory to crop and parcel of all pixels: each process has every so many tiles of both."""
     frame = gpd.read_parquet(task.folder / "outlines.parquet")
     known = Parcels(CRS, frame.geometry.to_numpy(), frame.crop.to_numpy(), frame.parcel.to_numpy())
     del frame
-    shape = task.land.grid.shape
-    pixels, crop = _shared(shape, np.uint32), _shared(shape, np.uint8)
+    together = np.frombuffer(mmap.mmap(-1, 4 * np.prod(task.land.grid.shape)), np.uint32).reshape(task.land.grid.shape)
     with clock():
         assert len(known.tree) == len(known)  # built once, for all processes
-        others = [_forked(_burn_tiles, known, task, first, crop, pixels) for first in range(1, task.cores)]
-        _burn_tiles(known, task, 0, crop, pixels)
-        for process in others:
-            assert os.waitpid(process, 0)[1] == 0
-    _tell_pixels(pixels, task.land)
+        others = [_Forked(known, task, first, together) for first in range(1, task.cores)]
+        own = _burnt_tiles(known, task, 0)
+        for other in others:
+            other.has_burnt()
+    _put_together(own, task, 0, together)
+    for other in others:
+        other.has_ended()
+    _tell_pixels(together, task.land)
 
 
-def _shared(shape: tuple[int, int], dtype: Any) -> NDArray[Any]:
-    size = shape[0] * shape[1] * np.dtype(dtype).itemsize
-    return np.frombuffer(mmap.mmap(-1, size), dtype=dtype).reshape(shape)
+class _Forked:
+    """A process that burns its tiles, and puts them together with the others' when the clock has stopped."""
 
-
-def _forked(work: Callable[..., None], *given: Any) -> int:
-    process = os.fork()
-    if process == 0:
+    def __init__(self, *given: Any) -> None:
+        self._read, write = os.pipe()
+        self._process = os.fork()
+        if self._process:
+            os.close(write)
+            return
         try:
-            work(*given)
+            *asked, together = given
+            own = _burnt_tiles(*asked)
+            os.write(write, b"!")
+            _put_together(own, *asked[1:], together)
             os._exit(0)
         finally:
             os._exit(1)
-    return process
+
+    def has_burnt(self) -> None:
+        assert os.read(self._read, 1)
+
+    def has_ended(self) -> None:
+        assert os.waitpid(self._process, 0)[1] == 0
 
 
-def _burn_tiles(known: Parcels, task: Task, first: int, crop: NDArray[Any], pixels: NDArray[Any]) -> None:
+def _own(task: Task, first: int) -> list[Window]:
     grid = task.land.grid
-    for tile in list(grid.tiles())[first :: task.cores]:
-        window = grid.window(tile)
-        rasterise(_near(known, grid, window), grid, window, 255, into=(crop[window.slices], pixels[window.slices]))
+    return [grid.window(tile) for tile in list(grid.tiles())[first :: task.cores]]
+
+
+def _burnt_tiles(known: Parcels, task: Task, first: int) -> NDArray[np.uint32]:
+    """The parcels of the pixels of a process's tiles, one tile under the other; the crops are made, too."""
+    grid, windows = task.land.grid, _own(task, first)
+    shape = len(windows), grid.side, grid.side
+    crop, pixels = np.empty(shape, np.uint8), np.empty(shape, np.uint32)
+    for number, window in enumerate(windows):
+        rasterise(_near(known, grid, window), grid, window, 255, into=(crop[number], pixels[number]))
+    return pixels
+
+
+def _put_together(own: NDArray[np.uint32], task: Task, first: int, together: NDArray[np.uint32]) -> None:
+    for pixels, window in zip(own, _own(task, first), strict=True):
+        together[window.slices] = pixels
 
 
 def _near(known: Parcels, grid: Grid, window: Window) -> Parcels:

@@ -133,7 +133,7 @@ def _burn_centres(parcels: Parcels, bounds: Bounds, outside: int) -> Burnt:
     With numbers from the count of parcels up to twice that, a sum of several is larger than any number.
     """
     count = len(parcels)
-    held = _held(parcels, bounds)
+    held = _held(parcels, bounds).astype(np.intp)  # what places are looked up with; either lookup would cast again
     crop = _looked_up(parcels.classes, outside, held)
     parcel = _looked_up(parcels.ids, 0, held)
     if held.max() >= 2 * count:
@@ -150,7 +150,7 @@ def _held(parcels: Parcels, bounds: Bounds) -> NDArray[np.uint32] | NDArray[np.i
     return _burnt(parcels, np.arange(count, 2 * count, dtype=np.int64), "sum", bounds)
 
 
-def _looked_up(values: NDArray[Value], nothing: int, held: NDArray[np.uint32] | NDArray[np.int64]) -> NDArray[Value]:
+def _looked_up(values: NDArray[Value], nothing: int, held: NDArray[np.intp]) -> NDArray[Value]:
     """The value of the parcel whose number, from the count on, a pixel holds; anything where it holds a sum."""
     table = np.full(2 * len(values), nothing, values.dtype)
     table[len(values) :] = values

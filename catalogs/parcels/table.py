@@ -90,7 +90,9 @@ class Parcels:
     @cached_property
     def wkb(self) -> Objects:
         """Encoded once for all that is burnt of it."""
-        return np.asarray(shapely.to_wkb(self.geometries) if self.encoded is None else self.encoded, dtype=object)
+        if self.encoded is not None:
+            return self.encoded
+        return np.asarray(shapely.to_wkb(self.geometries, output_dimension=2), dtype=object)  # 3 would ask each for z
 
     def chosen(self, some: NDArray[np.intp]) -> "Parcels":
         return Parcels(self.crs, self.geometries[some], self.classes[some], self.ids[some], self.wkb[some])
