@@ -14,11 +14,9 @@ from models.forest import Forest, forest_of
 from models.forest_features import Features
 from models.forest_settings import BLOCK, ForestSettings
 from models.normalisation import NO_DATA
-from models.window import Answer, check_window
+from models.window import Answer, check_window, inside
 
 # Axis legend: T period, B band, Y row, X column, F feature, N pixel, K class.
-
-WHOLE = slice(None), slice(None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,14 +39,14 @@ class ForestPredictor:
     def window(self) -> int:
         return self.features.settings.window
 
-    def predict(self, x_TBYX: NDArray[np.uint16], probabilities: bool = False) -> Answer:
+    def predict(self, x_TBYX: NDArray[np.uint16], probabilities: bool = False, halo: int = 0) -> Answer:
         check_window(self.card, x_TBYX)
         used_TBYX = x_TBYX[list(self.card.period_index)]
-        answer = Answer.nothing(used_TBYX.shape[-2:], self.forest.classes if probabilities else 0)
-        padded = self._padded(used_TBYX)
+        asked_TBYX, padded = inside(used_TBYX, halo), inside(self._padded(used_TBYX), halo)
+        answer = Answer.nothing(asked_TBYX.shape[-2:], self.forest.classes if probabilities else 0)
         for rows, columns in self._blocks(answer.crop.shape):
-            answer.take((rows, columns), self._answer(padded, rows, columns, probabilities), WHOLE)
-        answer.forget((used_TBYX == NO_DATA).all(axis=(0, 1)))
+            answer.take((rows, columns), self._answer(padded, rows, columns, probabilities))
+        answer.forget((asked_TBYX == NO_DATA).all(axis=(0, 1)))
         return answer
 
     def _padded(self, used_TBYX: NDArray[np.uint16]) -> NDArray[np.uint16]:

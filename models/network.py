@@ -112,6 +112,20 @@ class Network(nn.Module):
         """The bias of the classes (K): training starts it from their frequencies."""
 
 
+class PixelsFirst(Network):
+    """Looks at every pixel alone, then at what it made of them: on a CPU the first is done a few rows at a time."""
+
+    pixels_at_once: ClassVar[int]
+
+    @abstractmethod
+    def alone(self, x_BTCYX: Tensor, seen_BTYX: Tensor, when_BT: Tensor) -> Tensor:
+        """(B, C, Y, X), channels last; on a CPU the same bits for a pixel, whatever is beside it."""
+
+    @abstractmethod
+    def around(self, maps_BCYX: Tensor, margin: int = 0) -> Tensor:
+        """The logits of what lies so many pixels, in whole strides, inside the edges."""
+
+
 def parameter_count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 

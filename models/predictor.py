@@ -15,9 +15,9 @@ from models.card import Card, Period
 from models.errors import Misfit
 from models.forest_predictor import load_forest
 from models.forest_settings import ForestSettings
-from models.network import Network
+from models.network import Network, PixelsFirst
 from models.normalisation import NO_DATA, normalise
-from models.window import Answer, check_window
+from models.window import Answer, check_window, inside
 
 
 class Predictor(Protocol):
@@ -37,8 +37,11 @@ class Predictor(Protocol):
     @property
     def window(self) -> int: ...
 
-    def predict(self, x_TBYX: NDArray[np.uint16], probabilities: bool = False) -> Answer:
-        """Of each pixel, 255 where no period that the model uses has data; the probability of each class if asked."""
+    def predict(self, x_TBYX: NDArray[np.uint16], probabilities: bool = False, halo: int = 0) -> Answer:
+        """Of each pixel, 255 where no period that the model uses has data; the probability of each class if asked.
+
+        Of a window's outermost `halo` pixels, which are only context, nothing is said.
+        """
         ...
 
 
@@ -64,44 +67,61 @@ class NetworkPredictor:
     def window(self) -> int:
         return self.network.settings.window
 
-    def predict(self, x_TBYX: NDArray[np.uint16], probabilities: bool = False) -> Answer:
+    def predict(self, x_TBYX: NDArray[np.uint16], probabilities: bool = False, halo: int = 0) -> Answer:
         check_window(self.card, x_TBYX)
-        used_TBYX = x_TBYX[list(self.card.period_index)]
-        answer = self._answer(used_TBYX, probabilities)
-        answer.forget(used_TBYX.max(axis=(0, 1)) == NO_DATA)
+        used_TBYX = x_TBYX if self._uses_all else x_TBYX[list(self.card.period_index)]
+        answer = self._answer(used_TBYX, probabilities, halo)
+        answer.forget(inside(used_TBYX, halo).max(axis=(0, 1)) == NO_DATA)
         return answer
 
+    @property
+    def _uses_all(self) -> bool:
+        return self.card.period_index == tuple(range(len(self.card.periods)))
+
     @torch.inference_mode()
-    def logits(self, used_TBYX: NDArray[np.uint16], shift: float = 0.0) -> Tensor:
+    def logits(self, used_TBYX: NDArray[np.uint16], shift: float = 0.0, halo: int = 0) -> Tensor:
         """(1, class, y, x) of a window of the periods that are used; with `shift`, as if they lay so much later."""
         height, width = used_TBYX.shape[-2:]
-        x_TBYX, seen_TYX = self._shown(used_TBYX)
         when_BT = torch.tensor([self.card.used_middles], dtype=torch.float32, device=self.device) + shift
+        margin = halo - halo % self.stride
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            answer: Tensor = self.network(self._padded(x_TBYX[None]), self._padded(seen_TYX[None]), when_BT)
-        return answer[:, :, :height, :width].float().contiguous()
+            answer = self._seen(self._padded(used_TBYX), when_BT, margin)
+        answer = answer[:, :, : height - 2 * margin, : width - 2 * margin]
+        return inside(answer, halo - margin).float().contiguous()
+
+    def _seen(self, used_TBYX: NDArray[np.uint16], when_BT: Tensor, margin: int) -> Tensor:
+        """Rows that a network looks at pixel by pixel are made ready as it comes to them, not all at once."""
+        network = self.network
+        if not isinstance(network, PixelsFirst):
+            answer: Tensor = network(*self._shown(used_TBYX), when_BT)
+            return inside(answer, margin)
+        height, width = used_TBYX.shape[-2:]
+        rows = max(network.pixels_at_once // width, 1) if self.device.type == "cpu" else height
+        strips = [used_TBYX[:, :, y : y + rows] for y in range(0, height, rows)]
+        maps = torch.cat([network.alone(*self._shown(strip), when_BT) for strip in strips], dim=-2)
+        return network.around(maps, margin)
 
     def _shown(self, used_TBYX: NDArray[np.uint16]) -> tuple[Tensor, Tensor]:
         """What the network is shown, and where there is data. A GPU is given the bytes and works on them itself."""
         if self.device.type == "cpu":
             seen_TYX = torch.from_numpy(used_TBYX.max(axis=1) != NO_DATA)
-            return normalise(used_TBYX, self.card.normalisation), seen_TYX
+            return normalise(used_TBYX, self.card.normalisation)[None], seen_TYX[None]
         raw_TBYX = on_device(used_TBYX, self.device)
-        return normalise(raw_TBYX, self.card.normalisation), (raw_TBYX != NO_DATA).any(dim=1)
+        return normalise(raw_TBYX, self.card.normalisation)[None], (raw_TBYX != NO_DATA).any(dim=1)[None]
 
     @torch.inference_mode()
-    def _answer(self, used_TBYX: NDArray[np.uint16], probabilities: bool) -> Answer:
-        logits_KYX = self.logits(used_TBYX)[0]
+    def _answer(self, used_TBYX: NDArray[np.uint16], probabilities: bool, halo: int) -> Answer:
+        logits_KYX = self.logits(used_TBYX, halo=halo)[0]
         highest, crop = logits_KYX.max(dim=0)
         weight_KYX = logits_KYX.sub_(highest).div_(self.card.temperature).exp_()
         percent = weight_KYX.sum(dim=0).reciprocal_().mul_(100)  # softmax of the highest, without that of the rest
         each_KYX = _bytes(weight_KYX.mul_(percent)) if probabilities else None
         return Answer(crop.to(torch.uint8).cpu().numpy(), _bytes(percent), each_KYX)
 
-    def _padded(self, x: Tensor) -> Tensor:
+    def _padded(self, x_TBYX: NDArray[np.uint16]) -> NDArray[np.uint16]:
         """No data below and to the right, so that the window's own pixels stay aligned."""
-        right, below = -x.shape[-1] % self.stride, -x.shape[-2] % self.stride
-        return nn.functional.pad(x, (0, right, 0, below))
+        below, right = (-side % self.stride for side in x_TBYX.shape[-2:])
+        return np.pad(x_TBYX, [(0, 0), (0, 0), (0, below), (0, right)]) if below or right else x_TBYX
 
 
 def on_device(x: NDArray[np.uint16], device: torch.device) -> Tensor:

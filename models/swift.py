@@ -1,20 +1,21 @@
 """Swift: a season compressed early into a few moments, then a slim U-Net; made for whole countries on few machines."""
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 
 import torch
 from torch import Tensor, nn
 
 from models.errors import Misfit
-from models.moments import Moments
-from models.network import Network, NetworkSettings
+from models.moments import Moments, of_columns
+from models.network import NetworkSettings, PixelsFirst
 from models.reach import Span, before_convolution, before_doubling, before_halving, radius_of, union
 from models.steady import Convolution, Layer
 
-PIXELS_AT_ONCE = 8192  # four megabytes of twelve periods
+PIXELS_AT_ONCE = 8192
+"""Four megabytes of twelve periods."""
 
-# Axis legend: B patch, T period, C band or channel, K class, Y row, X column.
+# Axis legend: B patch, T period, C band or channel, K class, P pixel, Y row, X column.
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,11 @@ def _check(settings: SwiftSettings) -> None:
         raise Misfit(given, "two moments, and one of the others, are the least.", "Write e.g. 8, 16 and 2.")
 
 
-class Swift(Network):
+class Swift(PixelsFirst):
     """Norms are fixed at inference. Skips are added, not laid beside: half the work at the full resolution."""
 
     settings: SwiftSettings
+    pixels_at_once = PIXELS_AT_ONCE
 
     def __init__(self, settings: SwiftSettings) -> None:
         super().__init__()
@@ -98,30 +100,50 @@ class Swift(Network):
         return self.head.bias
 
     def forward(self, x_BTCYX: Tensor, seen_BTYX: Tensor, when_BT: Tensor) -> Tensor:
-        x = self.first(self._compressed(x_BTCYX, seen_BTYX, when_BT))
-        skips = []
+        return self.around(self.alone(x_BTCYX, seen_BTYX, when_BT))
+
+    def alone(self, x_BTCYX: Tensor, seen_BTYX: Tensor, when_BT: Tensor) -> Tensor:
+        x_BTCP, seen_BTP = x_BTCYX.flatten(-2), seen_BTYX.flatten(-2)
+        at_once = self.training or not x_BTCYX.is_cpu
+        maps_BPC = (self._compressed if at_once else self._in_pieces)(x_BTCP, seen_BTP, when_BT)
+        return torch.unflatten(maps_BPC, 1, x_BTCYX.shape[-2:]).permute(0, 3, 1, 2)
+
+    def around(self, maps_BCYX: Tensor, margin: int = 0) -> Tensor:
+        """Once coarse maps are made, what only the margin needs is cut away: the same bits, and less work."""
+        x, skips = self.first(maps_BCYX), []
         for block in self.down:
             skips.append(x)
             x = block(x)
-        for block in self.bottom:
+        margin -= margin % self.settings.stride
+        beyond = margin // self.settings.stride
+        for left, block in zip(range(len(self.bottom), 0, -1), self.bottom, strict=True):
+            x, beyond = _cut(x, beyond, 1 + 2 * left)
             x = block(x)
-        for up, merge in zip(self.up, self.merge, strict=True):
-            x = merge(up(x) + skips.pop())
+        for level, up, merge in zip(range(len(skips) - 1, -1, -1), self.up, self.merge, strict=True):
+            need = min(level, 1)
+            x, beyond = _cut(x, beyond, 1)
+            x, beyond = _cut(up(x), 2 * beyond, need + 1)
+            skip, _ = _cut(skips.pop(), margin >> level, beyond)
+            x, beyond = _cut(merge(x + skip), beyond, need)
         logits: Tensor = self.head(x)
         return logits
 
-    def _compressed(self, x_BTCYX: Tensor, seen_BTYX: Tensor, when_BT: Tensor) -> Tensor:
-        """Each pixel on its own; at inference on a CPU a few rows at a time, which stay in its cache."""
-        if self.training or not x_BTCYX.is_cpu:
-            return self._compressed_at_once(x_BTCYX, seen_BTYX, when_BT)
-        rows = max(1, PIXELS_AT_ONCE // x_BTCYX.shape[-1])
-        strips = zip(torch.split(x_BTCYX, rows, -2), torch.split(seen_BTYX, rows, -2), strict=True)
-        return torch.cat([self._compressed_at_once(x, seen, when_BT) for x, seen in strips], dim=-2)
+    def _in_pieces(self, x_BTCP: Tensor, seen_BTP: Tensor, when_BT: Tensor) -> Tensor:
+        """The same of so many pixels of one patch at a time: they stay in a processor's cache, and products of matrices
+        of one size round alike. The last are filled up with pixels that nobody saw."""
+        pixels, found = x_BTCP.shape[-1], []
+        for patch, first in product(range(len(x_BTCP)), range(0, pixels, PIXELS_AT_ONCE)):
+            one, some = slice(patch, patch + 1), slice(first, first + PIXELS_AT_ONCE)
+            fill = max(some.stop - pixels, 0)
+            x, seen = (nn.functional.pad(each[one, ..., some], (0, fill)) for each in (x_BTCP, seen_BTP))
+            found.append(self._compressed(x, seen, when_BT[one])[:, : PIXELS_AT_ONCE - fill])
+        return torch.cat(found, dim=1).view(len(x_BTCP), pixels, -1)
 
-    def _compressed_at_once(self, x_BTCYX: Tensor, seen_BTYX: Tensor, when_BT: Tensor) -> Tensor:
-        estimates, evidence = self.moments(x_BTCYX, seen_BTYX, when_BT)
-        compressed: Tensor = self.of_estimates(estimates) + self.of_evidence(evidence)
-        return compressed
+    def _compressed(self, x_BTCP: Tensor, seen_BTP: Tensor, when_BT: Tensor) -> Tensor:
+        """(B, P, C)"""
+        estimates, evidence = self.moments(x_BTCP, seen_BTP, when_BT)
+        compressed: Tensor = of_columns(self.of_estimates, estimates) + of_columns(self.of_evidence, evidence)
+        return compressed.transpose(1, 2)
 
 
 class Residual(nn.Module):
@@ -133,6 +155,13 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return nn.functional.relu_(self.layers(x) + x)
+
+
+def _cut(x_BCYX: Tensor, beyond: int, wanted: int) -> tuple[Tensor, int]:
+    """Of so many pixels around what is asked for, so many are left."""
+    cut = max(beyond - wanted, 0)
+    height, width = x_BCYX.shape[-2:]
+    return x_BCYX[..., cut : height - cut, cut : width - cut], beyond - cut
 
 
 def _halving(inputs: int, outputs: int, mixes: bool) -> nn.Sequential:

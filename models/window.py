@@ -1,9 +1,11 @@
 """What every predictor is asked and answers: a window of a cube, and what stands for no class."""
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from models.card import Card
 from models.errors import Misfit
@@ -11,6 +13,8 @@ from models.errors import Misfit
 NO_CLASS = 255
 
 Labels = NDArray[np.uint8]
+
+Pixels = TypeVar("Pixels", NDArray[Any], Tensor)
 
 # Axis legend: T period, B band, K class, Y row, X column.
 
@@ -36,10 +40,10 @@ class Answer:
         known = self.crop, self.confidence
         return known if self.probability_KYX is None else (*known, self.probability_KYX)
 
-    def take(self, here: tuple[slice, slice], other: "Answer", there: tuple[slice, slice]) -> None:
-        """Fill a part of this one with a part of another."""
+    def take(self, here: tuple[slice, slice], other: "Answer") -> None:
+        """Fill a part of this one with another."""
         for mine, theirs in zip(self.layers, other.layers, strict=True):
-            mine[..., *here] = theirs[..., *there]
+            mine[..., *here] = theirs
 
     def forget(self, where_YX: NDArray[np.bool_]) -> None:
         """Say nothing of some pixels."""
@@ -52,3 +56,9 @@ def check_window(card: Card, x_TBYX: NDArray[np.uint16]) -> None:
     if x_TBYX.ndim != 4 or x_TBYX.shape[:2] != expected or x_TBYX.dtype != np.uint16 or 0 in x_TBYX.shape:
         why = f"uint16 ({expected[0]}, {expected[1]}, y, x) was expected."
         raise Misfit(f"window of {x_TBYX.dtype} {x_TBYX.shape}", why, "Read it from a cube that fits.")
+
+
+def inside(x_YX: Pixels, halo: int) -> Pixels:
+    """Without so many pixels along each edge; there may be other axes before them."""
+    height, width = x_YX.shape[-2:]
+    return x_YX[..., halo : height - halo, halo : width - halo]

@@ -234,8 +234,7 @@ def predict_tile(
             here = core.seen_from(whole).slices
             if not outside[here].all():
                 around = core.grown(halo).seen_from(whole.grown(halo))
-                seen = predictor.predict(ground[:, :, *around.slices], job.probabilities)
-                answer.take(here, seen, (slice(halo, halo + core.height), slice(halo, halo + core.width)))
+                answer.take(here, predictor.predict(ground[:, :, *around.slices], job.probabilities, halo))
     answer.forget(outside)
     return answer
 

@@ -42,8 +42,8 @@ class Looking:
 
     def __call__(self, square: Window) -> Look:
         halo = self.predictor.halo
-        answer = self.predictor.predict(read_cube(Store(self.job.cube_root, cube.NAME), square.grown(halo)))
-        again = answer.crop[halo : halo + square.height, halo : halo + square.width]
+        ground = read_cube(Store(self.job.cube_root, cube.NAME), square.grown(halo))
+        again = self.predictor.predict(ground, halo=halo).crop
         mapped = Store(self.job.root, crops.MAP).read("crop", square.slices)
         inside = ~outside_region(self.job.region, self.job.grid, square)
         compared = inside & ((again != IGNORE) | (mapped != IGNORE))

@@ -277,9 +277,9 @@ class Disturbed:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._predictor, name)
 
-    def predict(self, x: np.ndarray, probabilities: bool = False) -> Any:
+    def predict(self, x: np.ndarray, *more: Any) -> Any:
         self._disturbing.at("computing", HERE.unit)
-        return self._predictor.predict(x, probabilities)
+        return self._predictor.predict(x, *more)
 
 
 def disturbed(disturbing: Disturbing, mapper: Mapper, tile: Any) -> dict[str, Any]:

@@ -37,10 +37,10 @@ class Narrow:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._predictor, name)
 
-    def predict(self, x: np.ndarray, probabilities: bool = False) -> Any:
+    def predict(self, x: np.ndarray, *more: Any) -> Any:
         if x.shape[-1] > self._most:
             raise self._error
-        return self._predictor.predict(x, probabilities)
+        return self._predictor.predict(x, *more)
 
 
 def mapper_of(plan: Plan) -> Mapper:

@@ -18,6 +18,7 @@ from models.checkpoint import CARD, WEIGHTS, decode, encode
 from models.errors import Misfit
 from models.normalisation import Normalisation, normalise
 from models.predictor import Predictor, check_fits, load_predictor, on_device
+from models.swift import Swift, SwiftSettings
 from models.unet import UNet, UNetSettings
 
 SETTINGS = UNetSettings(bands=2, periods=2, classes=4, widths=(8, 16, 16))
@@ -131,6 +132,24 @@ def test_windows_with_halo_agree_with_the_whole() -> None:
             part = x[:, :, top : top + core + 2 * halo, left : left + core + 2 * halo]
             found = [layer[halo:-halo, halo:-halo] for layer in PREDICTOR.predict(part).layers]
             assert_same(found, [layer[top : top + core, left : left + core] for layer in whole])
+
+
+@pytest.mark.parametrize("kind", ["unet", "swift"])
+@pytest.mark.parametrize("halo", [1, 8, 30])
+def test_of_a_halo_nothing_is_said(kind: str, halo: int) -> None:
+    """The swift network looks at two pieces of pixels here."""
+    x = window(104, 90)
+    x[:, :, 40, 50] = 0
+    predictor = PREDICTOR if kind == "unet" else of_swift()
+    whole = predictor.predict(x, True).layers
+    assert_same(predictor.predict(x, True, halo).layers, [layer[..., halo:-halo, halo:-halo] for layer in whole])
+
+
+def of_swift() -> Predictor:
+    settings = SwiftSettings(bands=2, periods=2, classes=4, widths=(4, 8, 8))
+    torch.manual_seed(3)
+    card = replace(CARD_OF_TEST, architecture="swift", settings=settings.as_dict())
+    return load_predictor(Swift(settings).state_dict(), card)
 
 
 def test_a_window_of_any_size_keeps_its_place() -> None:

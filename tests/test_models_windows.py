@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.architectures import NETWORKS
 from models.network import Network, NetworkSettings
 from models.steady import Convolution, Doubling, Gelu, Layer, magnified, sigmoid, softmax
-from models.swift import SwiftSettings
+from models.swift import PIXELS_AT_ONCE, Swift, SwiftSettings
 from models.utae import UTAESettings
 from models.vista_settings import VistaSettings
 
@@ -98,6 +98,33 @@ def test_radius_is_reached_and_never_passed(case: str) -> None:
             changed = (network(bright, seen, when.double()) != before).any(dim=2).any(dim=1).any(dim=0).nonzero()
             farthest = max(farthest, int((changed - column).abs().max()))
     assert farthest == radius
+
+
+@pytest.mark.parametrize("widths", [(24, 48, 96), (8, 16), (4, 4, 8, 8)])
+@pytest.mark.parametrize("margin", [0, 1, 8, 11, 24, 60])
+def test_what_only_a_margin_needs_is_not_missed(widths: tuple[int, ...], margin: int) -> None:
+    """Also of margins that are less than the network sees, and more."""
+    settings = SwiftSettings(bands=3, periods=2, widths=widths)
+    network, stride = as_trained(Swift(settings)), settings.stride
+    maps = torch.randn(1, widths[0], 144, 136, generator=torch.Generator().manual_seed(1))
+    maps, cut = maps.contiguous(memory_format=torch.channels_last), margin // stride * stride
+    with torch.inference_mode():
+        whole, found = network.around(maps), network.around(maps, margin)
+    assert torch.equal(found, whole[..., cut : 144 - cut, cut : 136 - cut])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_pixel_has_the_same_bits_in_every_place_of_a_piece(threads: int) -> None:
+    """Of the usual shape; a row is moved along the pieces, and seen in windows of other widths."""
+    network = as_trained(Swift(SwiftSettings(bands=10, periods=6)))
+    x, seen, when = season(network.settings, 40, 500)
+    torch.set_num_threads(threads)
+    with torch.inference_mode():
+        whole = network.alone(x, seen, when)
+        assert PIXELS_AT_ONCE * 2 < 40 * 500
+        for rows, columns in [(slice(3, 40), slice(None)), (slice(7, 31), slice(1, 498)), (slice(9, 10), slice(5, 6))]:
+            part = network.alone(x[..., rows, columns], seen[..., rows, columns], when)
+            assert torch.equal(part, whole[..., rows, columns])
 
 
 def test_squares_do_not_see_each_other() -> None:

@@ -100,8 +100,7 @@ def answer(plan: Plan, predictor: Predictor, there_YX: NDArray[np.bool_]) -> NDA
     found_YX = np.full(there_YX.shape, IGNORE, np.uint8)
     for core in cores_of(Window(0, 0, *there_YX.shape), max(SIDE // predictor.stride, 1) * predictor.stride):
         if there_YX[core.slices].any():
-            crop_YX = predictor.predict(read_cube(source, core.grown(halo))).crop
-            found_YX[core.slices] = crop_YX[halo : halo + core.height, halo : halo + core.width]
+            found_YX[core.slices] = predictor.predict(read_cube(source, core.grown(halo)), halo=halo).crop
     return found_YX
 
 
