@@ -19,6 +19,7 @@ from torch import Tensor
 from catalogs.stores import Store
 from models.card import Card
 from models.exactness import be_exact
+from models.memory import keep_what_is_freed
 from models.normalisation import normalise
 from models.predictor import NetworkPredictor, load_predictor
 from pipelines.checkpoints import read_checkpoint
@@ -35,6 +36,7 @@ def main() -> None:
     name, ground = sys.argv[1], Ground.decode(sys.argv[2])
     os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})  # one core, whatever a library would like
     torch.set_num_threads(1)
+    keep_what_is_freed()
     CONTESTANTS[name](ground, *sys.argv[3:])
 
 

@@ -40,23 +40,25 @@ def normalise(x_TCYX: NDArray[np.generic] | Tensor, normalisation: Normalisation
         why = f"{len(normalisation.mean)} bands were expected."
         raise Misfit(f"pixels of shape {tuple(x_TCYX.shape)}", why, "Give (.., band, y, x).")
     if isinstance(x_TCYX, np.ndarray):
-        return _plane_by_plane(x_TCYX, normalisation)
+        return _picture_by_picture(x_TCYX, normalisation)
     x = x_TCYX.to(torch.float32, copy=True)
     empty = x == NO_DATA
     x.clamp_(max=BRIGHTEST).sub_(_column(normalisation.mean, x)).div_(_column(normalisation.std, x))
     return x.masked_fill_(empty, 0.0)
 
 
-def _plane_by_plane(x_TCYX: NDArray[Any], normalisation: Normalisation) -> Tensor:
-    """The same numbers in half the time: what is done to a plane is done while it lies in the processor's cache."""
+def _picture_by_picture(x_TCYX: NDArray[Any], normalisation: Normalisation) -> Tensor:
+    """The same numbers in half the time: what is done to a picture is done while it lies in the processor's cache."""
     found = np.empty(x_TCYX.shape, np.float32)
-    mean, std = (np.asarray(values, np.float32) for values in (normalisation.mean, normalisation.std))
-    for place in np.ndindex(x_TCYX.shape[:-2]):
-        plane = found[place]
-        np.minimum(x_TCYX[place], BRIGHTEST, out=plane, casting="unsafe")
-        plane -= mean[place[-1]]
-        plane /= std[place[-1]]
-        plane[x_TCYX[place] == NO_DATA] = 0
+    mean, std = (np.asarray(values, np.float32)[:, None, None] for values in (normalisation.mean, normalisation.std))
+    for place in np.ndindex(x_TCYX.shape[:-3]):
+        picture, empty = found[place], x_TCYX[place] == NO_DATA
+        np.copyto(picture, x_TCYX[place], casting="unsafe")
+        np.minimum(picture, np.float32(BRIGHTEST), out=picture)
+        picture -= mean
+        picture /= std
+        if empty.any():
+            picture[empty] = 0
     return torch.from_numpy(found)
 
 

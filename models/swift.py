@@ -44,6 +44,15 @@ class SwiftSettings(NetworkSettings):
         return 1 << (len(self.widths) - 1)
 
     @property
+    def finest(self) -> int:
+        return self.widths[0]
+
+    def mapping_bytes(self, pixels: int) -> int:
+        """Counts lie there whole; of pixels as floats there is one piece, in six states at most."""
+        piece = 4 * 6 * PIXELS_AT_ONCE * self.bands * max(self.periods, self.moments)
+        return pixels * (2 * self.bands * self.periods + 4 * 10 * self.finest) + piece
+
+    @property
     def receptive_radius(self) -> int:
         return radius_of(self._seen_by, self.stride)
 

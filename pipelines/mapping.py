@@ -24,7 +24,7 @@ from catalogs.root import Root
 from catalogs.stores import Store
 from catalogs.taxonomy import IGNORE
 from models.exactness import processor
-from models.memory import give_back, is_out_of_memory
+from models.memory import give_back, is_out_of_memory, keep_what_is_freed
 from models.predictor import Predictor, load_predictor
 from models.window import Answer
 from pipelines.checkpoints import read_checkpoint
@@ -71,6 +71,7 @@ class Mapping:
 
 def start_mapping(job: Mapping, on_gpu: bool = False) -> "Mapper":
     """Load the network once."""
+    keep_what_is_freed()
     device = device_of(on_gpu)
     checkpoint = read_checkpoint(job.learned or job.root, job.checkpoint)
     predictor = load_predictor(*checkpoint, device, job.precision)

@@ -20,10 +20,10 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Model(Table):
-    architecture: Name = key("The network; docs/training.md says which there are.", "unet", "", "unet")
+    architecture: Name = key("The network; docs/training.md says which there are.", "unet", "", "swift")
     settings: Annotated[dict[str, Any], AfterValidator(checks.plain_settings)] = key(
         "Options of the architecture that are to differ from its own choice; docs/training.md says which it has.",
-        {"widths": [16, 32, 64, 128]}, "", {})  # fmt: skip
+        {"widths": [32, 64, 128]}, "", {})  # fmt: skip
     dates: Literal["all", "best"] = key(
         "What it sees: `all` periods of the season, or the single `best` one.", "all", "", "all")  # fmt: skip
     name: Name = key("The name of the checkpoint that training writes.", "season", "", "season")
