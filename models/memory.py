@@ -23,7 +23,7 @@ def keep_what_is_freed() -> None:
     """For this process: memory that was freed stays at hand for what comes next.
 
     The maps of a network come and go by tens of megabytes. glibc would give each back to the system, which then clears
-    every page anew: a third of the time that the network itself takes.
+    every page anew: a sixth of the time that the network itself takes.
     """
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # other systems' libraries have none
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

@@ -94,6 +94,8 @@ DEMO: dict[str, object] = {
     "patches.block": 256,
     "patches.validation_share": 0.1,
     "patches.test_share": 0.2,
+    "model.architecture": "unet",  # it is the quickest to train
+    "model.settings": {"widths": [16, 32, 64, 128]},
     "training.epochs": 16,
     "training.batch": 2,
     "training.learning_rate": 0.003,
