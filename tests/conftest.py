@@ -58,6 +58,7 @@ block = 128
 min_clear = 0.2
 
 [model]
+architecture = "unet"
 settings = {{widths = [8, 16, 24, 32]}}
 
 [training]

@@ -64,6 +64,7 @@ source = "none"
 country = "AT"
 
 [model]
+architecture = "unet"
 settings = {{widths = [8, 16, 24, 32], norm = "batch"}}
 
 [store]

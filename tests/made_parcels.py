@@ -25,6 +25,7 @@ models = ["forest-spectral"]
 folds = 4
 windows = 16
 [model]
+architecture = "unet"
 settings = {widths = [4, 8]}
 [training]
 epochs = 1

@@ -245,9 +245,7 @@ def test_a_run_that_was_cut_off_ends_as_an_undisturbed_one(
 
 
 def test_other_settings_are_scored_anew_and_another_checkpoint_is_left_alone(tmp_path: Path, in_process: None) -> None:
-    plan = place(
-        tmp_path, TABLES.replace("[model]", '[model]\narchitecture = "forest-spectral"').replace("settings", "#")
-    )
+    plan = place(tmp_path, TABLES.replace('"unet"', '"forest-spectral"').replace("settings", "#"))
     first = run(plan)[0]
     again = parse_project((tmp_path / "project.toml").read_text().replace("folds = 4", "folds = 3"), plan.project.path)
     assert run(Plan(again))[0]["folds"] == 3 != first["folds"]
@@ -305,6 +303,7 @@ BELGIUM = (
 [crossfold]
 models = ["forest-spectral", "forest-context", "swift"]
 [model]
+architecture = "unet"
 settings = {{widths = [16, 32, 64]}}
 [training]
 epochs = 15
