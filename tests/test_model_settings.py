@@ -8,6 +8,7 @@ import pytest
 
 from catalogs.errors import BadInput
 from models.architectures import NETWORKS
+from models.swift import SwiftSettings
 from models.unet import UNetSettings
 from pipelines.model_settings import network_settings
 from pipelines.project.file import Project, parse_project
@@ -35,7 +36,7 @@ def test_a_table_of_its_own_says_the_same() -> None:
         .replace("[training]", "[model.settings]\nwidths = [8, 16]\n[training]")
     )
     found = network_settings(parse_project(lines, HERE), 10, 3, 5)
-    assert found == UNetSettings(bands=10, periods=3, classes=5, widths=(8, 16))
+    assert found == SwiftSettings(bands=10, periods=3, classes=5, widths=(8, 16))
 
 
 @pytest.mark.parametrize(

@@ -206,8 +206,8 @@ def test_files_of_the_depth_networks_go_with_their_targets(changes: dict[str, ob
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model.encoder": "a.safetensors"}, "the architecture 'unet' has no use for it.*'depthseg' or 'depthcropseg'"),
-        ({"model.target": "amplitude"}, "the architecture 'unet' has no use for it.*'depthseg'"),
+        ({"model.encoder": "a.safetensors"}, "the architecture 'swift' has no use for it.*'depthseg' or 'depthcropseg'"),
+        ({"model.target": "amplitude"}, "the architecture 'swift' has no use for it.*'depthseg'"),
         ({"model.architecture": "depthseg", "model.dates": "best"}, "how a pixel changes between dates.*dates = 'all'"),
     ],
 )
