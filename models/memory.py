@@ -1,4 +1,4 @@
-"""When memory has run out, on a CPU or a GPU, and how to give back what can be given back."""
+"""When memory has run out, on a CPU or a GPU; what to keep of it for later, and what to give back."""
 
 import ctypes
 import re

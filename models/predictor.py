@@ -85,11 +85,11 @@ class NetworkPredictor:
         when_BT = torch.tensor([self.card.used_middles], dtype=torch.float32, device=self.device) + shift
         margin = halo - halo % self.stride
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            answer = self._seen(self._padded(used_TBYX), when_BT, margin)
+            answer = self._answered(self._padded(used_TBYX), when_BT, margin)
         answer = answer[:, :, : height - 2 * margin, : width - 2 * margin]
         return inside(answer, halo - margin).float().contiguous()
 
-    def _seen(self, used_TBYX: NDArray[np.uint16], when_BT: Tensor, margin: int) -> Tensor:
+    def _answered(self, used_TBYX: NDArray[np.uint16], when_BT: Tensor, margin: int) -> Tensor:
         """Rows that a network looks at pixel by pixel are made ready as it comes to them, not all at once."""
         network = self.network
         if not isinstance(network, PixelsFirst):
