@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from rasterio.errors import RasterioError
 
+from catalogs.no_answer import causes
 from catalogs.stac.access import without_secrets
 from catalogs.stac.links import is_remote
 
@@ -46,6 +47,5 @@ def told_apart(href: str) -> Iterator[None]:
 
 
 def _first_cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
+    *_, error = causes(error)
     return without_secrets(f"{type(error).__name__}: {error}".splitlines()[0])

@@ -81,4 +81,6 @@ def call(name: str, plan: Plan, progress: Progress, max_cost: float | None = Non
                 progress = within(plan, name, progress, max_cost)
             return found(plan, progress, **options)
     except OSError as error:
-        raise (disk_full(f"store root {plan.root.url}") if is_disk_full(error) else error) from error
+        if is_disk_full(error):
+            raise disk_full(f"store root {plan.root.url}") from error
+        raise

@@ -1,6 +1,8 @@
 """A store that does not answer is told from one that says no, and costs no more than the units that it did not take."""
 
 import errno
+from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,12 @@ from catalogs.no_answer import is_no_answer
 from catalogs.root import Root
 from catalogs.stores import Store
 from cluster.head import ClusterLost
+from cluster.progress import LineProgress
 from pipelines.exits import UNFINISHED, Exit, go
 from pipelines.outcomes import Outcomes, Unfinished
+from pipelines.plan import make_plan
+from pipelines.project import load_project
+from pipelines.run import call
 
 GONE = EndpointConnectionError(endpoint_url="http://127.0.0.1:9")
 
@@ -41,6 +47,27 @@ def answered(code: str) -> BaseException:
 )
 def test_which_errors_mean_that_a_store_did_not_answer(error: BaseException, expected: bool) -> None:
     assert is_no_answer(error) is expected
+
+
+def test_an_error_that_is_its_own_cause_is_looked_at_once() -> None:
+    error = OSError(errno.ENOTEMPTY, "Directory not empty")
+    error.__cause__ = error
+    assert not is_no_answer(error)
+
+
+def test_an_error_of_a_verb_is_raised_as_it_came(
+    project_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not as its own cause, which nobody who follows causes would come to the end of."""
+    error = OSError(errno.EMFILE, "Too many open files")
+
+    def fail(*_: object) -> dict[str, Any]:
+        raise error
+
+    monkeypatch.setattr("pipelines.ingest.ingest", fail)
+    with pytest.raises(OSError, match="Too many open files") as raised:
+        call("ingest", make_plan(load_project(project_file())), LineProgress(StringIO()))
+    assert raised.value is error and error.__cause__ is None
 
 
 def outcomes_where(root: Root, monkeypatch: pytest.MonkeyPatch, error: Exception) -> Outcomes:
