@@ -1,6 +1,6 @@
 """How long the demo's stages take and how much memory its processes hold together, from an empty folder.
 
-python benchmarks/demo.py [--quick] [--json FILE]      needs: pip install psutil (in the dev extra)
+python benchmarks/demo.py [--quick] [--json FILE]
 """
 
 import argparse

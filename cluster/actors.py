@@ -1,11 +1,15 @@
 """Items on Ray actors, one for each GPU or CPU core: handed out in leases, taken back from actors that die."""
 
 import copy
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
+
+import psutil
 
 from cluster.head import first_ready, watched
 
@@ -69,6 +73,8 @@ class _Pool:
     """In the order in which they were handed out."""
     idle: list[Any] = field(default_factory=list)
     """Actors for which there was nothing to do."""
+    processes: dict[Any, psutil.Process] = field(default_factory=dict)
+    """Of the actors on this machine."""
     lives: int = LIVES
     """How often an actor may die while it starts."""
 
@@ -132,11 +138,16 @@ class _Pool:
         return [item for part in parts if not part.lives for item in part.items]
 
     def dismiss(self) -> None:
-        """Actors that still work on what others have done; the rest goes by itself. Nothing of them is left at work."""
-        for actor, _ in self.running.values():
+        """Actors that still work on what others have done; the rest goes by itself. Nothing of them is left at work.
+
+        Ray says that an actor has ended a little before its process has, and until then it may write.
+        """
+        busy = {actor for actor, _ in self.running.values()}
+        for actor in busy:
             self.ray.kill(actor)
         if self.running:
             self.ray.wait([*self.running], num_returns=len(self.running), timeout=FAREWELL)
+        psutil.wait_procs([self.processes[actor] for actor in busy if actor in self.processes], timeout=FAREWELL)
 
 
 def each_on_actors(
@@ -187,13 +198,16 @@ def _begin(pool: _Pool, reference: Any) -> None:
     """Give work to an actor that has started, or start another if it has not."""
     actor = pool.starting.pop(reference)
     try:
-        pool.ray.get(reference)
+        node, pid = pool.ray.get(reference)
     except pool.ray.exceptions.RayActorError:
         if not pool.lives:
             raise
         pool.lives -= 1
         pool.start()
     else:
+        if node == pool.ray.get_runtime_context().get_node_id():
+            with suppress(psutil.NoSuchProcess):  # it has ended since, of which Ray will tell
+                pool.processes[actor] = psutil.Process(pid)
         pool.fill(actor)
 
 
@@ -206,8 +220,11 @@ class _Worker:
     def __init__(self, start: Callable[[], Callable[[Any], Any]]) -> None:
         self.do = start()
 
-    def ready(self) -> bool:
-        return True
+    def ready(self) -> tuple[str, int]:
+        """Where it is: the node and the process."""
+        import ray
+
+        return ray.get_runtime_context().get_node_id(), os.getpid()
 
     def work(self, items: list[Any]) -> list[Any]:
         return [self._one(item) for item in items]
