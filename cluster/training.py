@@ -1,9 +1,7 @@
 """A training loop on 1..N workers under Ray Train: each pinned to its GPU or core, restarted together when one dies."""
 
-import gc
 import tempfile
 import threading
-import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
@@ -103,26 +101,33 @@ def train_on_workers(
             TorchTrainer(_work, train_loop_config=config, scaling_config=scaling, run_config=run).fit()
 
         for attempt in range(RESTARTS + 1):
+            held = _reserved(ray)
             try:
                 _in_a_thread(lambda attempt=attempt: fit(attempt))  # type: ignore[misc]
                 return attempt
             except TrainingFailedError as error:
+                _give_back(ray, _reserved(ray) - held)
                 own = _own_error(error, final)
                 if isinstance(own, final) or attempt == RESTARTS:
                     raise own from error
                 what = "workers could not be started" if isinstance(error, ControllerError) else "a worker was lost"
                 on_post({"say": f"train: {what} ({_in_short(own)}); all are started again"})
-                _let_go(error)
     raise AssertionError("the last attempt returns or raises")
 
 
-def _let_go(error: BaseException | None) -> None:
-    """An error holds its frames, these the controller of the run that failed, and that one the slots of its workers:
-    the next run would wait for them for ever."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
-    gc.collect()
+def _reserved(ray: Any) -> set[str]:
+    """The placement groups of this job, by their ids, which end with the job's."""
+    job = ray.get_runtime_context().get_job_id()
+    table = ray.util.placement_group_table()
+    return {name for name, group in table.items() if name.endswith(job) and group["state"] != "REMOVED"}
+
+
+def _give_back(ray: Any, reserved: set[str]) -> None:
+    """Ray Train forgets what it reserved for workers that died while they started: the next would wait for ever."""
+    from ray.util.placement_group import PlacementGroup, remove_placement_group
+
+    for name in reserved:
+        remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(name))))
 
 
 def _beside_us(ray: Any) -> Any:

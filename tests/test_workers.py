@@ -5,6 +5,7 @@ import signal
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -131,6 +132,31 @@ def test_idle_actors_do_what_a_hanging_one_has_not_done_and_nothing_waits_for_it
     assert sorted(results) == [(i, i) for i in range(20)]
 
 
+def write_for_ever_once(folder: Path, item: int) -> int:
+    """The first who gets item 1 writes until it is killed."""
+    if item == 1:
+        try:
+            (folder / "busy").touch(exist_ok=False)
+        except FileExistsError:
+            return item
+        (folder / "pid").write_text(str(os.getpid()))
+        while True:
+            (folder / "written").touch()
+    return item
+
+
+def start_writing(folder: Path):
+    return partial(write_for_ever_once, folder)
+
+
+@pytest.mark.parametrize("again", range(5))
+def test_nothing_is_left_at_work(ray, tmp_path, again):
+    assert len(list(each_on_actors(ray, partial(start_writing, tmp_path), range(4), Slots(actors=2, lease=1)))) == 4
+    (tmp_path / "written").unlink()
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+    assert not (tmp_path / "written").exists()
+
+
 def test_more_actors_than_slots_are_slower_not_stuck(ray):
     found = dict(each_on_actors(ray, start_adding, range(20), Slots(actors=5, lease=2)))
     assert found == {i: i + 1 for i in range(20)}
@@ -163,6 +189,34 @@ def test_training_runs_on_every_worker_and_survives_a_death(ray, tmp_path):
     assert train_on_workers(ray, resume_after_kill, tmp_path, 1, 0, again.append) == 1, "nobody died"
     lost, resumed = again
     assert "all are started again" in lost["say"] and resumed == {"resumed": True}
+
+
+class DiesOnArrival:
+    """Settings that kill the first worker that unpacks them, so that its death is seen while workers start."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self):
+        return die_once, (self.folder,)
+
+
+def die_once(folder: Path) -> str:
+    if "RayTrainWorker" not in " ".join(psutil.Process().cmdline()):
+        return "s"  # on the way to the workers
+    try:
+        (folder / "dead").touch(exist_ok=False)
+    except FileExistsError:
+        return "s"
+    os.kill(os.getpid(), 9)
+
+
+def test_a_death_while_workers_start_holds_no_slot_for_ever(ray, tmp_path):
+    """As Ray Train does: it forgets what it had reserved for them."""
+    posts: list = []
+    assert train_on_workers(ray, post_twice, DiesOnArrival(tmp_path), 2, 0, posts.append) == 1
+    assert ["could not be started" in post["say"] for post in posts if "say" in post] == [True]
+    assert sorted(post["rank"] for post in posts[-2:]) == [0, 1]
 
 
 def fail_for_good(folder: Path, team: Team) -> None:
