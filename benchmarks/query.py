@@ -9,6 +9,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,6 +26,9 @@ from catalogs.grid import Grid, Window
 from catalogs.pyramid import factors
 
 Ask = Callable[[Contestant], Any]
+
+OPENED_ANEW = ("overview",)
+"""Questions that each contestant answers from the address on, since all places are the same one."""
 
 SIZES = {"full": (40_000, 4096, 15), "quick": (4_096, 512, 3)}
 """Pixels on a side, of a tile, and how many places are asked."""
@@ -68,20 +72,24 @@ def measure(url: str, grid: Grid, places: int) -> list[dict[str, Any]]:
     asked = {name: opened(url, grid) for name, opened in CONTESTANTS.items()}
     rows = []
     for name, asks in questions(grid, places).items():
+
+        def answer_of(ask: Ask, who: str, anew: bool = name in OPENED_ANEW) -> Any:
+            return ask(CONTESTANTS[who](url, grid) if anew else asked[who])
+
         seen: dict[str, list[dict[str, float]]] = {who: [] for who in asked}
         for number, ask in enumerate(asks):
             order = list(asked)[number % len(asked) :] + list(asked)[: number % len(asked)]
-            answers = {who: _timed(url, ask, asked[who], seen[who]) for who in order}
+            answers = {who: _timed(url, partial(answer_of, ask, who), seen[who]) for who in order}
             if name != "overview":  # a tie of classes may be cut otherwise
                 assert all(np.array_equal(answers["cog"], answer) for answer in answers.values()), f"{name} {number}"
         rows += [_row(name, who, seen) for who in asked]
     return rows
 
 
-def _timed(url: str, ask: Ask, contestant: Contestant, into: list[dict[str, float]]) -> Any:
+def _timed(url: str, answered: Callable[[], Any], into: list[dict[str, float]]) -> Any:
     _counts(url)
     began = time.perf_counter()
-    answer = ask(contestant)
+    answer = answered()
     into.append({"seconds": time.perf_counter() - began, **_counts(url)})
     return answer
 

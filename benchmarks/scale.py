@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from importlib.resources import files
 from itertools import islice
@@ -23,6 +22,7 @@ from typing import Any
 
 import geopandas as gpd
 from demo import machine
+from loopback_cluster import loopback_cluster
 from shapely.geometry.base import BaseGeometry
 
 from catalogs.crops import MAP
@@ -57,7 +57,7 @@ def main() -> None:
     options = _options()
     began = {"date": time.strftime("%Y-%m-%d"), "machine": machine(), "load_before": os.getloadavg()[0]}
     rows: list[Row] = []
-    with _cluster(options.raylets, options.actors) as ray:
+    with loopback_cluster(options.raylets, cpus=max(1, options.actors // 100 + 1)) as ray:
         for name in options.regions:
             tiles = _planned(name, rows, options.most)
             rows.append(_scheduled(ray, f"{name}: schedule", tiles, _start_nothing, options.actors))
@@ -178,26 +178,6 @@ def _row(name: str, seconds: float, tiles: int, memory: float) -> Row:
 def _memory() -> float:
     """Megabytes that this process had at most."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-
-
-@contextmanager
-def _cluster(raylets: int, actors: int) -> Iterator[Any]:
-    """Several machines in one, on loopback, each with its share of slots."""
-    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
-    import ray
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100 * 1024**2})
-    try:
-        for _ in range(raylets):
-            cluster.add_node(num_cpus=max(1, actors // 100 + 1), object_store_memory=100 * 1024**2)
-        cluster.wait_for_nodes()
-        ray.init(address=cluster.address, log_to_driver=False)
-        yield ray
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
 
 
 def printed(result: dict[str, Any]) -> str:
