@@ -9,7 +9,6 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,9 +26,6 @@ from catalogs.pyramid import factors
 
 Ask = Callable[[Contestant], Any]
 
-OPENED_ANEW = ("overview",)
-"""Questions that each contestant answers from the address on, since all places are the same one."""
-
 SIZES = {"full": (40_000, 4096, 15), "quick": (4_096, 512, 3)}
 """Pixels on a side, of a tile, and how many places are asked."""
 
@@ -37,8 +33,8 @@ SHOWN = 1250
 """Pixels that an overview has at most."""
 
 
-def questions(grid: Grid, places: int) -> dict[str, list[Ask]]:
-    """The same for all, each place asked once."""
+def questions(url: str, grid: Grid, places: int) -> dict[str, list[Ask]]:
+    """The same for all, each place asked once; the overview, which has one place, of a map that is opened anew."""
     chance = np.random.default_rng(1)
     side = min(grid.shape)
 
@@ -51,7 +47,7 @@ def questions(grid: Grid, places: int) -> dict[str, list[Ask]]:
         "point": [_window(Window(y, x, 1, 1)) for y, x in corners(1, places)],
         "2 km": [_window(Window(y, x, 200, 200)) for y, x in corners(200, places)],
         "province": [_histogram(grid, y, x, quarter) for y, x in corners(quarter, max(places // 5, 1))],
-        "overview": [lambda contestant: contestant.overview(factor)] * max(places // 3, 1),
+        "overview": [lambda contestant: type(contestant)(url, grid).overview(factor)] * max(places // 3, 1),
     }
 
 
@@ -71,25 +67,21 @@ def measure(url: str, grid: Grid, places: int) -> list[dict[str, Any]]:
     """Every question is put to all in turn, whoever began last time ending this time."""
     asked = {name: opened(url, grid) for name, opened in CONTESTANTS.items()}
     rows = []
-    for name, asks in questions(grid, places).items():
-
-        def answer_of(ask: Ask, who: str, anew: bool = name in OPENED_ANEW) -> Any:
-            return ask(CONTESTANTS[who](url, grid) if anew else asked[who])
-
+    for name, asks in questions(url, grid, places).items():
         seen: dict[str, list[dict[str, float]]] = {who: [] for who in asked}
         for number, ask in enumerate(asks):
             order = list(asked)[number % len(asked) :] + list(asked)[: number % len(asked)]
-            answers = {who: _timed(url, partial(answer_of, ask, who), seen[who]) for who in order}
+            answers = {who: _timed(url, ask, asked[who], seen[who]) for who in order}
             if name != "overview":  # a tie of classes may be cut otherwise
                 assert all(np.array_equal(answers["cog"], answer) for answer in answers.values()), f"{name} {number}"
         rows += [_row(name, who, seen) for who in asked]
     return rows
 
 
-def _timed(url: str, answered: Callable[[], Any], into: list[dict[str, float]]) -> Any:
+def _timed(url: str, ask: Ask, contestant: Contestant, into: list[dict[str, float]]) -> Any:
     _counts(url)
     began = time.perf_counter()
-    answer = answered()
+    answer = ask(contestant)
     into.append({"seconds": time.perf_counter() - began, **_counts(url)})
     return answer
 

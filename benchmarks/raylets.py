@@ -43,7 +43,7 @@ Times = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Timed:
-    """A worker that begins when all have come."""
+    """Maps a tile, and tells when that began and ended."""
 
     mapper: Callable[[Tile], Any]
 
@@ -54,7 +54,7 @@ class Timed:
 
 
 def start(ground: Ground, meeting: str, workers: int) -> Timed:
-    """Load the network, and wait for the others."""
+    """Load the network, and begin when all workers have."""
     mapper = start_mapping(ground.job)
     Path(meeting, str(os.getpid())).touch()
     while len(os.listdir(meeting)) < workers:

@@ -140,7 +140,8 @@ class _Pool:
     def dismiss(self) -> None:
         """Actors that still work on what others have done; the rest goes by itself. Nothing of them is left at work.
 
-        Ray says that an actor has ended a little before its process has, and until then it may write.
+        Ray says that an actor has ended a little before its process has, and until then it may write: those of this
+        machine are waited for.
         """
         busy = {actor for actor, _ in self.running.values()}
         for actor in busy:

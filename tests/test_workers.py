@@ -136,10 +136,9 @@ def write_for_ever_once(folder: Path, item: int) -> int:
     """The first who gets item 1 writes until it is killed."""
     if item == 1:
         try:
-            (folder / "busy").touch(exist_ok=False)
+            (folder / "busy").symlink_to(str(os.getpid()))  # made and filled in one
         except FileExistsError:
             return item
-        (folder / "pid").write_text(str(os.getpid()))
         while True:
             (folder / "written").touch()
     return item
@@ -152,8 +151,8 @@ def start_writing(folder: Path):
 @pytest.mark.parametrize("again", range(5))
 def test_nothing_is_left_at_work(ray, tmp_path, again):
     assert len(list(each_on_actors(ray, partial(start_writing, tmp_path), range(4), Slots(actors=2, lease=1)))) == 4
-    (tmp_path / "written").unlink()
-    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+    (tmp_path / "written").unlink(missing_ok=True)
+    assert not psutil.pid_exists(int((tmp_path / "busy").readlink().name))
     assert not (tmp_path / "written").exists()
 
 
