@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-CLIENTS = ("botocore", "aiobotocore", "aiohttp", "fsspec")
+CLIENTS = ("botocore", "aiobotocore", "aiohttp", "fsspec", "urllib3")
 """Packages that speak to object stores."""
 
 ANSWERS = (FileNotFoundError, FileExistsError, PermissionError)

@@ -14,6 +14,7 @@ from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore
 
 from catalogs.errors import BadInput
+from catalogs.http_ranges import read_range
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Root:
 
     def read_part(self, key: str, start: int, end: int | None = None) -> bytes:
         """Some bytes of an object; a negative start counts from its end."""
+        if self.url.startswith(("http://", "https://")):
+            return read_range(self.path(key), start, end)
         data: bytes = self._fs.cat_file(self.path(key), start=start, end=end)
         return data
 

@@ -53,10 +53,12 @@ def file_server(folder: Path) -> ThreadingHTTPServer:
             path = (folder / unquote(urlsplit(self.path).path).lstrip("/")).resolve()
             if not path.is_relative_to(folder.resolve()) or not path.is_file():
                 return self.answer(404, {}, b"")
-            content, asked = path.read_bytes(), re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+            content, asked = path.read_bytes(), re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
             if not asked:
                 return self.answer(200, {"Accept-Ranges": "bytes"}, content)
-            first, last = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
+            first, last = int(asked[1] or len(content) - int(asked[2])), len(content) - 1
+            if asked[1] and asked[2]:
+                last = min(int(asked[2]), last)
             if first > last:
                 return self.answer(416, {"Content-Range": f"bytes */{len(content)}"}, b"")
             self.answer(206, {"Content-Range": f"bytes {first}-{last}/{len(content)}"}, content[first : last + 1])
