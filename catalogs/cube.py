@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from catalogs.bands import BANDS, CENTRE_WAVELENGTH
 from catalogs.grid import Grid, Tile, Window
 from catalogs.periods import Period
-from catalogs.shard_reading import map_shard
+from catalogs.shard_reading import fetch_ahead, map_shard
 from catalogs.stores import Coordinate, Layout, Store, chunk_side, shard_key, spatial_coordinates
 
 NAME = "cube.zarr"
@@ -88,6 +88,30 @@ def read_cube(store: Store, window: Window) -> NDArray[np.uint16]:
     """Reflectance (time, band, y, x) of a window; ground beyond the grid's edge is no data."""
     array = store.array("reflectance")
     return _read(store, array, window, range(array.shape[0]))
+
+
+def read_strips(store: Store, window: Window) -> Iterator[NDArray[np.uint16]]:
+    """The same from above to below: the rows of one row of chunks after the other, each decoded when it is asked for.
+
+    What does not lie on a disk comes at once, since a few large requests are faster than many small ones.
+    """
+    if not store.root.is_local:
+        yield read_cube(store, window)
+        return
+    top, bottom, side = window.y, window.y + window.height, store.array("reflectance").chunks[-1]
+    edges = [top, *range((top // side + 1) * side, bottom, side), bottom]
+    for y, end in pairwise(edges):
+        yield read_cube(store, Window(y, window.x, end - y, window.width))
+
+
+def read_ahead(store: Store, window: Window) -> None:
+    """Let the system fetch from a disk what will be read soon."""
+    array = store.array("reflectance")
+    assert array.shards is not None
+    side, inside = array.shards[-1], window.clipped((array.shape[-2], array.shape[-1]))
+    rows, columns = _touched(inside.y, inside.height, side), _touched(inside.x, inside.width, side)
+    for period, i, j in product(range(array.shape[0]), rows, columns):
+        fetch_ahead(Path(store.root.path(store.name)) / shard_key(array.basename, period, 0, i, j))
 
 
 def count_observations(store: Store, window: Window, periods: Sequence[int]) -> NDArray[np.uint16]:

@@ -5,7 +5,9 @@ stores have (zarr-specs, sharding_indexed 1.0: the index comes last, 16 bytes a 
 """
 
 import mmap
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -65,6 +67,13 @@ def open_shards(root: Root, keys: Sequence[str], chunks: int, packed: bool) -> l
 def map_shard(path: Path, chunks: int) -> Shard:
     """Of a local file of packed chunks, of which only some are wanted: nothing is read ahead."""
     return _shard(str(path), memoryview(_mapped(path, ahead=False)), chunks, packed=True)
+
+
+def fetch_ahead(path: Path) -> None:
+    """Let the system fetch a local shard that will be read soon, if there is one."""
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        if hasattr(os, "posix_fadvise"):  # not on every system
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
 
 def _open(root: Root, key: str, chunks: int, packed: bool) -> Shard:

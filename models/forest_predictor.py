@@ -14,7 +14,7 @@ from models.forest import Forest, forest_of
 from models.forest_features import Features
 from models.forest_settings import BLOCK, ForestSettings
 from models.normalisation import NO_DATA
-from models.window import Answer, check_window, inside
+from models.window import Answer, Seen, in_strips, inside
 
 # Axis legend: T period, B band, Y row, X column, F feature, N pixel, K class.
 
@@ -39,9 +39,8 @@ class ForestPredictor:
     def window(self) -> int:
         return self.features.settings.window
 
-    def predict(self, x_TBYX: NDArray[np.uint16], probabilities: bool = False, halo: int = 0) -> Answer:
-        check_window(self.card, x_TBYX)
-        used_TBYX = x_TBYX[list(self.card.period_index)]
+    def predict(self, x_TBYX: Seen, probabilities: bool = False, halo: int = 0) -> Answer:
+        used_TBYX = in_strips(x_TBYX).checked(self.card).whole()
         asked_TBYX, padded = inside(used_TBYX, halo), inside(self._padded(used_TBYX), halo)
         answer = Answer.nothing(asked_TBYX.shape[-2:], self.forest.classes if probabilities else 0)
         for rows, columns in self._blocks(answer.crop.shape):

@@ -15,7 +15,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or SIGNS.search(str(error)) is not None
 
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 """Of glibc's mallopt."""
 
 
@@ -28,6 +28,7 @@ def keep_what_is_freed() -> None:
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # other systems' libraries have none
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TOP_PAD, 1 << 26)
 
 
 def give_back() -> None:

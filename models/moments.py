@@ -1,9 +1,11 @@
 """A cloudy series at any dates becomes a few moments of the season, each a gated average of the periods around."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
-from models.steady import Convolution, sigmoid
+from models.steady import Convolution, fixed, sigmoid
 from models.timecode import sinusoids
 
 CODE_WIDTH = 8
@@ -11,13 +13,14 @@ LEAST_EVIDENCE = (
     1e-3  # beside so little a moment counts as unseen: its estimate falls back to 0, the mean of all pixels
 )
 
-# Axis legend: B patch, T period, C band or channel, M moment, P pixel.
+# Axis legend: B patch, T period, C band or channel, G gate's channel, M moment, P pixel.
 
 
 class Moments(nn.Module):
     """Gates (0 to 1 for each pixel and period) see all periods, so that what sticks out, as clouds do, can be shut out.
 
-    A period's say in a moment falls with the time between them, slowly enough that a long gap is filled from afar.
+    Where nothing was seen x must be 0, and its gate is shut. A period's say in a moment falls with the time between
+    them, slowly enough that a long gap is filled from afar.
     Pixels are columns of matrices: no map has to be turned about, and what is read in the order of its bands stays so.
     """
 
@@ -36,26 +39,62 @@ class Moments(nn.Module):
 
     def forward(self, x_BTCP: Tensor, seen_BTP: Tensor, when_BT: Tensor) -> tuple[Tensor, Tensor]:
         """The estimates of each moment (B, M x C, P), and the evidence for each (B, M, P), below 1."""
-        seen = seen_BTP.to(x_BTCP.dtype)
-        x = x_BTCP * seen[:, :, None]
-        gates = self._gates(x.flatten(1, 2), seen, when_BT)
-        gated = x * gates[:, :, None]
-        say = self._say(when_BT).to(x.dtype)
-        sums = torch.unflatten(product(say, gated.flatten(2)), -1, (-1, x.shape[-1]))
+        gates = self._gates(x_BTCP.flatten(1, 2), seen_BTP.to(x_BTCP.dtype), when_BT)
+        gated = x_BTCP * gates[:, :, None]
+        say = self._say(when_BT).to(x_BTCP.dtype)
+        sums = torch.unflatten(product(say, gated.flatten(2)), -1, (-1, x_BTCP.shape[-1]))
         evidence = product(say, gates)
-        estimates = sums / (evidence + LEAST_EVIDENCE)[:, :, None]
+        estimates = sums * (1 / (evidence + LEAST_EVIDENCE))[:, :, None]
         return estimates.flatten(1, 2), evidence / (1 + evidence)
 
     def _gates(self, x_BCP: Tensor, seen_BTP: Tensor, when_BT: Tensor) -> Tensor:
         looked = of_columns(self.of_values, x_BCP) + of_columns(self.of_seen, seen_BTP)
         looked = nn.functional.relu_(self.norm(looked[..., None])[..., 0])
-        by_date = self.date(sinusoids(when_BT, CODE_WIDTH, self.length).to(x_BCP.dtype))
-        return sigmoid(of_columns(self.gates, looked) + by_date) * seen_BTP
+        return sigmoid(of_columns(self.gates, looked) + self._by_date(when_BT)) * seen_BTP
+
+    def of(self, when_T: Tensor) -> "FixedMoments":
+        """For patches of these dates, when nothing is learned any more."""
+        scale_G, shift_G = fixed(self.norm)
+        of_values, of_seen = (layer.weight.flatten(1) * scale_G[:, None] for layer in (self.of_values, self.of_seen))
+        assert self.gates.bias is not None
+        by_date_T1 = self._by_date(when_T[None])[0] + self.gates.bias[:, None]
+        say_MT = self._say(when_T[None])[0].to(self.date.weight.dtype)
+        return FixedMoments(of_values, of_seen, shift_G[:, None], self.gates.weight.flatten(1), by_date_T1, say_MT)
+
+    def _by_date(self, when_BT: Tensor) -> Tensor:
+        """(B, T, 1): what its date adds to a period's gate."""
+        found: Tensor = self.date(sinusoids(when_BT, CODE_WIDTH, self.length).to(self.date.weight.dtype))
+        return found
 
     def _say(self, when_BT: Tensor) -> Tensor:
         """(B, M, T) of a Cauchy curve: 1 at the moment, a half one width away."""
         apart = when_BT[:, None] / self.length - self.places[:, None]
         return 1 / (1 + (apart / self.log_widths.exp()[:, None]) ** 2)
+
+
+@dataclass(frozen=True, eq=False)
+class FixedMoments:
+    """The same of one patch, with all that does not depend on its pixels reckoned beforehand, and numbers in place."""
+
+    of_values_GC: Tensor
+    of_seen_GT: Tensor
+    shift_G1: Tensor
+    gates_TG: Tensor
+    by_date_T1: Tensor
+    say_MT: Tensor
+
+    def __call__(self, x_TCP: Tensor, seen_TP: Tensor) -> tuple[Tensor, Tensor]:
+        """The estimates of each moment (M x C, P), and the evidence for each (M, P), below 1."""
+        seen, pixels = seen_TP.to(x_TCP.dtype), x_TCP.shape[-1]
+        looked_GP = torch.addmm(
+            torch.addmm(self.shift_G1, self.of_seen_GT, seen), self.of_values_GC, x_TCP.flatten(0, 1)
+        )
+        gates_TP = sigmoid(torch.addmm(self.by_date_T1, self.gates_TG, looked_GP.relu_())).mul_(seen)
+        gated_TCP = x_TCP * gates_TP[:, None]
+        sums_MCP = torch.unflatten(self.say_MT @ gated_TCP.flatten(1), -1, (-1, pixels))
+        evidence_MP = self.say_MT @ gates_TP
+        estimates_MCP = sums_MCP.mul_((evidence_MP + LEAST_EVIDENCE).reciprocal_()[:, None])
+        return estimates_MCP.flatten(0, 1), evidence_MP / (1 + evidence_MP)
 
 
 def of_columns(layer: Convolution, x_BCP: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """What all networks have in common: settings that go into a card, and one call with a season of one or more patches."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Self
 
@@ -112,18 +112,40 @@ class Network(nn.Module):
         """The bias of the classes (K): training starts it from their frequencies."""
 
 
+OfPixels = Callable[[Tensor, Tensor], Tensor]
+"""(T, C, P), 0 where nothing was seen, and (T, P) of where it was, to (P, C)."""
+
+
 class PixelsFirst(Network):
-    """Looks at every pixel alone, then at what it made of them: on a CPU the first is done a few rows at a time."""
+    """Looks at every pixel alone, then at what it made of them. On a CPU the first is done piece by piece."""
 
     pixels_at_once: ClassVar[int]
+    """So many stay in a processor's cache."""
+    rows_at_once: ClassVar[int]
+    """Of the answer, in whole strides, so that maps of a large window do not all lie in memory at once."""
 
     @abstractmethod
-    def alone(self, x_BTCYX: Tensor, seen_BTYX: Tensor, when_BT: Tensor) -> Tensor:
-        """(B, C, Y, X), channels last; on a CPU the same bits for a pixel, whatever is beside it."""
+    def alone(self, when_T: Tensor) -> OfPixels:
+        """What the network makes of pixels at these dates once it has learned; on a CPU the same bits for a pixel,
+        whatever is beside it, in pieces of `pixels_at_once`."""
 
     @abstractmethod
     def around(self, maps_BCYX: Tensor, margin: int = 0) -> Tensor:
         """The logits of what lies so many pixels, in whole strides, inside the edges."""
+
+    def each_pixel(self, x_TCP: Tensor, seen_TP: Tensor, when_T: Tensor) -> Tensor:
+        """(P, C) of any number of pixels. The last of a piece are filled up with such that nobody saw, because products
+        of matrices of one size round alike."""
+        look, pixels = self.alone(when_T), x_TCP.shape[-1]
+        if not x_TCP.is_cpu:
+            return look(x_TCP, seen_TP)
+        found = []
+        for first in range(0, pixels, self.pixels_at_once):
+            some = slice(first, first + self.pixels_at_once)
+            fill = max(some.stop - pixels, 0)
+            piece = (nn.functional.pad(each[..., some], (0, fill)).contiguous() for each in (x_TCP, seen_TP))
+            found.append(look(*piece)[: self.pixels_at_once - fill])
+        return torch.cat(found)
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -16,6 +16,9 @@ from models.errors import Misfit
 NO_DATA = 0
 BRIGHTEST = 15_000  # reflectance x 10000; what is brighter is cloud, glint or an error, and is clipped
 
+IN_CACHE = 1 << 18
+"""Numbers, a megabyte of them as float32."""
+
 
 @dataclass(frozen=True)
 class Normalisation:
@@ -40,26 +43,26 @@ def normalise(x_TCYX: NDArray[np.generic] | Tensor, normalisation: Normalisation
         why = f"{len(normalisation.mean)} bands were expected."
         raise Misfit(f"pixels of shape {tuple(x_TCYX.shape)}", why, "Give (.., band, y, x).")
     if isinstance(x_TCYX, np.ndarray):
-        return _picture_by_picture(x_TCYX, normalisation)
+        return _piece_by_piece(x_TCYX, normalisation)
     x = x_TCYX.to(torch.float32, copy=True)
     empty = x == NO_DATA
     x.clamp_(max=BRIGHTEST).sub_(_column(normalisation.mean, x)).div_(_column(normalisation.std, x))
     return x.masked_fill_(empty, 0.0)
 
 
-def _picture_by_picture(x_TCYX: NDArray[Any], normalisation: Normalisation) -> Tensor:
-    """The same numbers in half the time: what is done to a picture is done while it lies in the processor's cache."""
-    found = np.empty(x_TCYX.shape, np.float32)
-    mean, std = (np.asarray(values, np.float32)[:, None, None] for values in (normalisation.mean, normalisation.std))
-    for place in np.ndindex(x_TCYX.shape[:-3]):
-        picture, empty = found[place], x_TCYX[place] == NO_DATA
-        np.copyto(picture, x_TCYX[place], casting="unsafe")
-        np.minimum(picture, np.float32(BRIGHTEST), out=picture)
-        picture -= mean
-        picture /= std
-        if empty.any():
-            picture[empty] = 0
-    return torch.from_numpy(found)
+def _piece_by_piece(x_TCYX: NDArray[Any], normalisation: Normalisation) -> Tensor:
+    """The same numbers in a third of the time: what is done to some pictures is done while they lie in the cache."""
+    found = torch.empty(x_TCYX.shape, dtype=torch.float32)
+    mean, std = _column(normalisation.mean, found), _column(normalisation.std, found)
+    pictures_NCYX, found_NCYX = x_TCYX.reshape(-1, *x_TCYX.shape[-3:]), found.view(-1, *x_TCYX.shape[-3:])
+    at_once = max(IN_CACHE // pictures_NCYX[0].size, 1)
+    for first in range(0, len(pictures_NCYX), at_once):
+        pictures = np.ascontiguousarray(pictures_NCYX[first : first + at_once])
+        out = found_NCYX[first : first + at_once].copy_(torch.from_numpy(pictures))
+        out.clamp_(max=BRIGHTEST).sub_(mean).div_(std)
+        if pictures.min() <= NO_DATA:
+            np.copyto(out.numpy(), 0, where=pictures == NO_DATA)  # PyTorch takes five times as long
+    return found
 
 
 def _column(values: tuple[float, ...], like: Tensor) -> Tensor:

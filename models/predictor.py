@@ -1,6 +1,6 @@
 """The one call that every model answers: a window of a cube in, crops and confidence out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
@@ -17,7 +17,7 @@ from models.forest_predictor import load_forest
 from models.forest_settings import ForestSettings
 from models.network import Network, PixelsFirst
 from models.normalisation import NO_DATA, normalise
-from models.window import Answer, check_window, inside
+from models.window import Answer, Seen, Strips, in_strips, inside
 
 
 class Predictor(Protocol):
@@ -37,7 +37,7 @@ class Predictor(Protocol):
     @property
     def window(self) -> int: ...
 
-    def predict(self, x_TBYX: NDArray[np.uint16], probabilities: bool = False, halo: int = 0) -> Answer:
+    def predict(self, x_TBYX: Seen, probabilities: bool = False, halo: int = 0) -> Answer:
         """Of each pixel, 255 where no period that the model uses has data; the probability of each class if asked.
 
         Of a window's outermost `halo` pixels, which are only context, nothing is said.
@@ -67,61 +67,95 @@ class NetworkPredictor:
     def window(self) -> int:
         return self.network.settings.window
 
-    def predict(self, x_TBYX: NDArray[np.uint16], probabilities: bool = False, halo: int = 0) -> Answer:
-        check_window(self.card, x_TBYX)
-        used_TBYX = x_TBYX if self._uses_all else x_TBYX[list(self.card.period_index)]
-        answer = self._answer(used_TBYX, probabilities, halo)
-        answer.forget(inside(used_TBYX, halo).max(axis=(0, 1)) == NO_DATA)
-        return answer
-
-    @property
-    def _uses_all(self) -> bool:
-        return self.card.period_index == tuple(range(len(self.card.periods)))
+    @torch.inference_mode()
+    def predict(self, x_TBYX: Seen, probabilities: bool = False, halo: int = 0) -> Answer:
+        window, margin = in_strips(x_TBYX).checked(self.card), halo - halo % self.stride
+        maps_BCYX, seen_YX = self._looked(window.padded(self.stride), self._when)
+        known_YX = inside(seen_YX, margin).cpu().numpy()
+        answer = Answer.nothing(known_YX.shape, len(self.card.classes) if probabilities else 0)
+        for rows, logits_KYX in self._logits(maps_BCYX, margin):
+            answer.take((rows, slice(None)), self._answer(logits_KYX.float().contiguous(), probabilities))
+        answer.forget(~known_YX)
+        cut = halo - margin
+        return answer.part(slice(cut, window.height - halo - margin), slice(cut, window.width - halo - margin))
 
     @torch.inference_mode()
-    def logits(self, used_TBYX: NDArray[np.uint16], shift: float = 0.0, halo: int = 0) -> Tensor:
+    def logits(self, used_TBYX: NDArray[np.uint16], shift: float = 0.0) -> Tensor:
         """(1, class, y, x) of a window of the periods that are used; with `shift`, as if they lay so much later."""
-        height, width = used_TBYX.shape[-2:]
-        when_BT = torch.tensor([self.card.used_middles], dtype=torch.float32, device=self.device) + shift
-        margin = halo - halo % self.stride
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            answer = self._answered(self._padded(used_TBYX), when_BT, margin)
-        answer = answer[:, :, : height - 2 * margin, : width - 2 * margin]
-        return inside(answer, halo - margin).float().contiguous()
+        window = in_strips(used_TBYX)
+        maps_BCYX, _ = self._looked(window.padded(self.stride), self._when + shift)
+        whole_KYX = torch.cat([part_KYX for _, part_KYX in self._logits(maps_BCYX, 0)], dim=-2)
+        return whole_KYX[None, :, : window.height, : window.width].float().contiguous()
 
-    def _answered(self, used_TBYX: NDArray[np.uint16], when_BT: Tensor, margin: int) -> Tensor:
-        """Rows that a network looks at pixel by pixel are made ready as it comes to them, not all at once."""
-        network = self.network
+    @property
+    def _when(self) -> Tensor:
+        return torch.tensor([self.card.used_middles], dtype=torch.float32, device=self.device)
+
+    def _computing(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+    def _looked(self, used: Strips, when_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network makes of all pixels (1, C, Y, X), and where any period has data (Y, X)."""
+        with self._computing():
+            if isinstance(self.network, PixelsFirst):
+                return self._pixel_by_pixel(self.network, used, when_BT[0])
+            x_BTCYX, seen_BTYX = self._shown(used.whole())
+            return self.network(x_BTCYX, seen_BTYX, when_BT), seen_BTYX[0].any(dim=0)
+
+    def _logits(self, maps_BCYX: Tensor, margin: int) -> Iterator[tuple[slice, Tensor]]:
+        """(K, Y, X) of some rows at a time, where the network takes maps of them, counted from the margin on."""
+        height, network = maps_BCYX.shape[-2] - 2 * margin, self.network
         if not isinstance(network, PixelsFirst):
-            answer: Tensor = network(*self._shown(used_TBYX), when_BT)
-            return inside(answer, margin)
-        height, width = used_TBYX.shape[-2:]
-        rows = max(network.pixels_at_once // width, 1) if self.device.type == "cpu" else height
-        strips = [used_TBYX[:, :, y : y + rows] for y in range(0, height, rows)]
-        maps = torch.cat([network.alone(*self._shown(strip), when_BT) for strip in strips], dim=-2)
-        return network.around(maps, margin)
+            yield slice(0, height), inside(maps_BCYX, margin)[0]
+            return
+        more = max(self.halo - margin, 0)  # of the context of some rows, what the margin does not hold
+        for top in range(0, height, network.rows_at_once):
+            rows = slice(top, min(top + network.rows_at_once, height))
+            first, last = max(top - more, 0), min(rows.stop + more, height)
+            with self._computing():
+                logits_BKYX = network.around(maps_BCYX[..., first : last + 2 * margin, :], margin)
+            yield rows, logits_BKYX[0, :, top - first : rows.stop - first]
+
+    def _pixel_by_pixel(self, network: PixelsFirst, used: Strips, when_T: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels are made ready as the network comes to them, not all at once: they stay in a processor's cache."""
+        look, done, maps_PC = network.alone(when_T), 0, torch.empty(0)
+        seen_P = torch.empty(used.height * used.width, dtype=torch.bool, device=self.device)
+        for strip_TBYX in used.strips_TBYX:
+            strip_TBP = strip_TBYX.reshape(*strip_TBYX.shape[:2], -1)
+            for piece_TBP, pixels in self._pieces(strip_TBP, network.pixels_at_once):
+                x_BTCYP, seen_BTYP = self._shown(piece_TBP[..., None, :])
+                found_PC, here = look(x_BTCYP[0, ..., 0, :], seen_BTYP[0, :, 0]), slice(done, done + pixels)
+                if not done:
+                    maps_PC = found_PC.new_empty(len(seen_P), found_PC.shape[-1])
+                maps_PC[here], seen_P[here] = found_PC[:pixels], seen_BTYP[0, :, 0, :pixels].any(dim=0)
+                done += pixels
+        shape = used.height, used.width
+        return torch.unflatten(maps_PC, 0, shape).permute(2, 0, 1)[None], seen_P.view(shape)
+
+    def _pieces(self, strip_TBP: NDArray[np.uint16], most: int) -> Iterator[tuple[NDArray[np.uint16], int]]:
+        """And how many pixels of each are the strip's own; a GPU has room for all at once."""
+        if self.device.type != "cpu":
+            yield strip_TBP, strip_TBP.shape[-1]
+            return
+        for first in range(0, strip_TBP.shape[-1], most):
+            piece_TBP = strip_TBP[..., first : first + most]
+            pixels = piece_TBP.shape[-1]
+            yield np.pad(piece_TBP, [(0, 0), (0, 0), (0, most - pixels)]) if pixels < most else piece_TBP, pixels
 
     def _shown(self, used_TBYX: NDArray[np.uint16]) -> tuple[Tensor, Tensor]:
         """What the network is shown, and where there is data. A GPU is given the bytes and works on them itself."""
         if self.device.type == "cpu":
-            seen_TYX = torch.from_numpy(used_TBYX.max(axis=1) != NO_DATA)
+            seen_TYX = torch.from_numpy(np.bitwise_or.reduce(used_TBYX, axis=1) != NO_DATA)
             return normalise(used_TBYX, self.card.normalisation)[None], seen_TYX[None]
         raw_TBYX = on_device(used_TBYX, self.device)
         return normalise(raw_TBYX, self.card.normalisation)[None], (raw_TBYX != NO_DATA).any(dim=1)[None]
 
-    @torch.inference_mode()
-    def _answer(self, used_TBYX: NDArray[np.uint16], probabilities: bool, halo: int) -> Answer:
-        logits_KYX = self.logits(used_TBYX, halo=halo)[0]
+    def _answer(self, logits_KYX: Tensor, probabilities: bool) -> Answer:
         highest, crop = logits_KYX.max(dim=0)
         weight_KYX = logits_KYX.sub_(highest).div_(self.card.temperature).exp_()
         percent = weight_KYX.sum(dim=0).reciprocal_().mul_(100)  # softmax of the highest, without that of the rest
         each_KYX = _bytes(weight_KYX.mul_(percent)) if probabilities else None
         return Answer(crop.to(torch.uint8).cpu().numpy(), _bytes(percent), each_KYX)
-
-    def _padded(self, x_TBYX: NDArray[np.uint16]) -> NDArray[np.uint16]:
-        """No data below and to the right, so that the window's own pixels stay aligned."""
-        below, right = (-side % self.stride for side in x_TBYX.shape[-2:])
-        return np.pad(x_TBYX, [(0, 0), (0, 0), (0, below), (0, right)]) if below or right else x_TBYX
 
 
 def on_device(x: NDArray[np.uint16], device: torch.device) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 SMALL = 20_480  # values; the threshold of PyTorch's choice between oneDNN and its own convolutions on a CPU
 
@@ -44,11 +45,17 @@ class Layer(nn.Module):
         return x_BCYX if self.last else nn.functional.relu_(x_BCYX)
 
 
-def folded(weight_OIYX: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def folded(weight_OIYX: Tensor, norm: _BatchNorm) -> tuple[Tensor, Tensor]:
     """Weight and bias of a convolution and the fixed norm behind it."""
+    scale, shift = fixed(norm)
+    return weight_OIYX * scale[:, None, None, None], shift
+
+
+def fixed(norm: _BatchNorm) -> tuple[Tensor, Tensor]:
+    """What a norm multiplies with, and adds, where its statistics are fixed."""
     assert norm.running_mean is not None and norm.running_var is not None
     scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    return weight_OIYX * scale[:, None, None, None], norm.bias - norm.running_mean * scale
+    return scale, norm.bias - norm.running_mean * scale
 
 
 def is_alone(x_BCYX: Tensor) -> bool:

@@ -1,19 +1,23 @@
 """Swift: a season compressed early into a few moments, then a slim U-Net; made for whole countries on few machines."""
 
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import pairwise
+from math import isqrt
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from models.errors import Misfit
 from models.moments import Moments, of_columns
-from models.network import NetworkSettings, PixelsFirst
+from models.network import NetworkSettings, OfPixels, PixelsFirst
 from models.reach import Span, before_convolution, before_doubling, before_halving, radius_of, union
-from models.steady import Convolution, Layer
+from models.steady import Convolution, Layer, fixed
 
-PIXELS_AT_ONCE = 8192
-"""Four megabytes of twelve periods."""
+PIXELS_AT_ONCE = 4096
+"""Two megabytes of twelve periods."""
+
+ROWS_AT_ONCE = 256
 
 # Axis legend: B patch, T period, C band or channel, K class, P pixel, Y row, X column.
 
@@ -44,13 +48,21 @@ class SwiftSettings(NetworkSettings):
         return 1 << (len(self.widths) - 1)
 
     @property
+    def window(self) -> int:
+        """Larger ones have less halo, and its pixels are no burden: they come in pieces."""
+        return 1024
+
+    @property
     def finest(self) -> int:
         return self.widths[0]
 
     def mapping_bytes(self, pixels: int) -> int:
-        """Counts lie there whole; of pixels as floats there is one piece, in six states at most."""
+        """Counts lie there whole, and what was made of each pixel alone; of pixels as floats there is one piece, in six
+        states at most, and of maps at full size nine of some rows."""
         piece = 4 * 6 * PIXELS_AT_ONCE * self.bands * max(self.periods, self.moments)
-        return pixels * (2 * self.bands * self.periods + 4 * 10 * self.finest) + piece
+        rows = min(isqrt(pixels), ROWS_AT_ONCE + 2 * self.halo)
+        around = 4 * 9 * self.finest * rows * isqrt(pixels)
+        return pixels * (2 * self.bands * self.periods + 4 * self.finest) + around + piece
 
     @property
     def receptive_radius(self) -> int:
@@ -86,6 +98,7 @@ class Swift(PixelsFirst):
 
     settings: SwiftSettings
     pixels_at_once = PIXELS_AT_ONCE
+    rows_at_once = ROWS_AT_ONCE
 
     def __init__(self, settings: SwiftSettings) -> None:
         super().__init__()
@@ -109,17 +122,39 @@ class Swift(PixelsFirst):
         return self.head.bias
 
     def forward(self, x_BTCYX: Tensor, seen_BTYX: Tensor, when_BT: Tensor) -> Tensor:
-        return self.around(self.alone(x_BTCYX, seen_BTYX, when_BT))
-
-    def alone(self, x_BTCYX: Tensor, seen_BTYX: Tensor, when_BT: Tensor) -> Tensor:
+        if self.training or not seen_BTYX.all():
+            x_BTCYX = x_BTCYX * seen_BTYX[:, :, None]
         x_BTCP, seen_BTP = x_BTCYX.flatten(-2), seen_BTYX.flatten(-2)
-        at_once = self.training or not x_BTCYX.is_cpu
-        maps_BPC = (self._compressed if at_once else self._in_pieces)(x_BTCP, seen_BTP, when_BT)
-        return torch.unflatten(maps_BPC, 1, x_BTCYX.shape[-2:]).permute(0, 3, 1, 2)
+        maps_BPC = (self._learning if self.training else self._fixed)(x_BTCP, seen_BTP, when_BT)
+        return self.around(torch.unflatten(maps_BPC, 1, x_BTCYX.shape[-2:]).permute(0, 3, 1, 2))
+
+    def alone(self, when_T: Tensor) -> OfPixels:
+        norm = self.first[0]
+        assert isinstance(norm, _BatchNorm)
+        moments, (scale_C, shift_C) = self.moments.of(when_T), fixed(norm)
+        of_estimates, of_evidence = (
+            (layer.weight.flatten(1) * scale_C[:, None]).t() for layer in (self.of_estimates, self.of_evidence)
+        )
+
+        def of_pixels(x_TCP: Tensor, seen_TP: Tensor) -> Tensor:
+            estimates, evidence = moments(x_TCP, seen_TP)
+            maps_PC = torch.addmm(shift_C, evidence.t(), of_evidence)
+            return torch.addmm(maps_PC, estimates.t(), of_estimates).relu_()
+
+        return of_pixels
+
+    def _learning(self, x_BTCP: Tensor, seen_BTP: Tensor, when_BT: Tensor) -> Tensor:
+        estimates, evidence = self.moments(x_BTCP, seen_BTP, when_BT)
+        maps_BCP: Tensor = of_columns(self.of_estimates, estimates) + of_columns(self.of_evidence, evidence)
+        normed: Tensor = self.first[:2](maps_BCP[..., None])[..., 0]
+        return normed.transpose(1, 2)
+
+    def _fixed(self, x_BTCP: Tensor, seen_BTP: Tensor, when_BT: Tensor) -> Tensor:
+        return torch.stack([self.each_pixel(*patch) for patch in zip(x_BTCP, seen_BTP, when_BT, strict=True)])
 
     def around(self, maps_BCYX: Tensor, margin: int = 0) -> Tensor:
         """Once coarse maps are made, what only the margin needs is cut away: the same bits, and less work."""
-        x, skips = self.first(maps_BCYX), []
+        x, skips = self.first[2](maps_BCYX), []
         for block in self.down:
             skips.append(x)
             x = block(x)
@@ -132,27 +167,10 @@ class Swift(PixelsFirst):
             need = min(level, 1)
             x, beyond = _cut(x, beyond, 1)
             x, beyond = _cut(up(x), 2 * beyond, need + 1)
-            skip, _ = _cut(skips.pop(), margin >> level, beyond)
-            x, beyond = _cut(merge(x + skip), beyond, need)
+            x = x + _cut(skips.pop(), margin >> level, beyond)[0]
+            x, beyond = _cut(merge(x), beyond, need)
         logits: Tensor = self.head(x)
         return logits
-
-    def _in_pieces(self, x_BTCP: Tensor, seen_BTP: Tensor, when_BT: Tensor) -> Tensor:
-        """The same of so many pixels of one patch at a time: they stay in a processor's cache, and products of matrices
-        of one size round alike. The last are filled up with pixels that nobody saw."""
-        pixels, found = x_BTCP.shape[-1], []
-        for patch, first in product(range(len(x_BTCP)), range(0, pixels, PIXELS_AT_ONCE)):
-            one, some = slice(patch, patch + 1), slice(first, first + PIXELS_AT_ONCE)
-            fill = max(some.stop - pixels, 0)
-            x, seen = (nn.functional.pad(each[one, ..., some], (0, fill)) for each in (x_BTCP, seen_BTP))
-            found.append(self._compressed(x, seen, when_BT[one])[:, : PIXELS_AT_ONCE - fill])
-        return torch.cat(found, dim=1).view(len(x_BTCP), pixels, -1)
-
-    def _compressed(self, x_BTCP: Tensor, seen_BTP: Tensor, when_BT: Tensor) -> Tensor:
-        """(B, P, C)"""
-        estimates, evidence = self.moments(x_BTCP, seen_BTP, when_BT)
-        compressed: Tensor = of_columns(self.of_estimates, estimates) + of_columns(self.of_evidence, evidence)
-        return compressed.transpose(1, 2)
 
 
 class Residual(nn.Module):
@@ -169,6 +187,8 @@ class Residual(nn.Module):
 def _cut(x_BCYX: Tensor, beyond: int, wanted: int) -> tuple[Tensor, int]:
     """Of so many pixels around what is asked for, so many are left."""
     cut = max(beyond - wanted, 0)
+    if not cut:
+        return x_BCYX, beyond
     height, width = x_BCYX.shape[-2:]
     return x_BCYX[..., cut : height - cut, cut : width - cut], beyond - cut
 

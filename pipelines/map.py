@@ -38,7 +38,7 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     missing = set(store.to_do(units_of(plan, crops.MAP)))
     todo = [tile for tile in plan.tiles if str(tile) in missing]
     places = places_of(plan) if todo else Places(1)
-    plan.check_memory(plan.bytes_to_map_with(settings_of(card), places.in_hand), places.actors)
+    plan.check_memory(plan.bytes_to_map_with(settings_of(card), places.in_hand, places.gpus), places.actors)
     outcomes, windows = Outcomes(store), set[int]()
     with progress.stage("map", len(plan.tiles), "tiles", already=len(plan.tiles) - len(todo)) as bar:
         job = replace(mapping_into(plan, described), places=places)

@@ -3,10 +3,9 @@
 import os
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from shapely.geometry.base import BaseGeometry
 
 from catalogs import crops, cube
 from catalogs.attempts import Attempt
-from catalogs.cube import count_observations, read_cube
+from catalogs.cube import count_observations, read_ahead, read_cube, read_strips
 from catalogs.description import identity
 from catalogs.errors import BadInput
 from catalogs.grid import Grid, Tile, Window
@@ -26,7 +25,7 @@ from catalogs.taxonomy import IGNORE
 from models.exactness import processor
 from models.memory import give_back, is_out_of_memory, keep_what_is_freed
 from models.predictor import Predictor, load_predictor
-from models.window import Answer
+from models.window import Answer, Strips, in_strips
 from pipelines.checkpoints import read_checkpoint
 from pipelines.devices import Places
 from pipelines.map_inputs import Sight
@@ -35,8 +34,7 @@ from pipelines.network_actors import device_of
 SMALLEST = 64
 """Pixels of the side of a window, below which halos are nearly all of the work."""
 
-ALONE = nullcontext()
-"""In place of a lock, where there is one thread."""
+Seeing = Callable[[], None]
 
 Pixels = NDArray[np.uint8]
 
@@ -75,7 +73,7 @@ def start_mapping(job: Mapping, on_gpu: bool = False) -> "Mapper":
     device = device_of(on_gpu)
     checkpoint = read_checkpoint(job.learned or job.root, job.checkpoint)
     predictor = load_predictor(*checkpoint, device, job.precision)
-    return Mapper(job, predictor, Lock(), Windows(predictor.window), processor(on_gpu))
+    return Mapper(job, predictor, ThreadPoolExecutor(1), Windows(predictor.window), processor(on_gpu))
 
 
 @dataclass
@@ -98,7 +96,8 @@ class Mapper:
 
     job: Mapping
     predictor: Predictor
-    computing: AbstractContextManager[Any]
+    computing: Executor
+    """Of one thread: the network sees one tile at a time, and no other thread keeps the memory that it needed."""
     windows: Windows
     processor: str = ""
 
@@ -198,23 +197,30 @@ def _is_of(record: dict[str, Any], origin: dict[str, Any]) -> bool:
 class Turn:
     """At the network, and how long it took, without the waiting."""
 
-    lock: AbstractContextManager[Any]
+    computing: Executor
     seconds: float = 0.0
 
-    def __enter__(self) -> None:
-        self.lock.__enter__()
-        self.seconds -= time.monotonic()
+    def __call__(self, seeing: Seeing) -> None:
+        self.computing.submit(self._timed, seeing).result()
 
-    def __exit__(self, *error: Any) -> None:
-        self.seconds += time.monotonic()
-        self.lock.__exit__(*error)
+    def _timed(self, seeing: Seeing) -> None:
+        began = time.monotonic()
+        try:
+            seeing()
+        finally:
+            self.seconds += time.monotonic() - began
+
+
+def at_once(seeing: Seeing) -> None:
+    """In place of a turn, where there is one thread."""
+    seeing()
 
 
 def predict_tile(
     job: Mapping,
     predictor: Predictor,
     tile: Tile,
-    computing: AbstractContextManager[Any] = ALONE,
+    turn: Callable[[Seeing], None] = at_once,
     side: int | None = None,
 ) -> Answer:
     """What the network says of a tile; ground outside the region is no data.
@@ -229,15 +235,28 @@ def predict_tile(
     outside = outside_region(job.region, job.grid, whole)
     if outside.all():
         return answer
-    ground = read_cube(Store(job.cube_root, cube.NAME), whole.grown(halo))
-    with computing:
+    ground = _ground(job, whole.grown(halo))
+
+    def see() -> None:
         for core in cores_of(whole, side or predictor.window):
             here = core.seen_from(whole).slices
             if not outside[here].all():
-                around = core.grown(halo).seen_from(whole.grown(halo))
-                answer.take(here, predictor.predict(ground[:, :, *around.slices], job.probabilities, halo))
+                answer.take(here, predictor.predict(ground(core.grown(halo)), job.probabilities, halo))
+
+    turn(see)
     answer.forget(outside)
     return answer
+
+
+def _ground(job: Mapping, whole: Window) -> Callable[[Window], Strips]:
+    """The pixels of any part of a window. They are read now, lest a GPU or a distant store be waited for; those that
+    come from a disk to a CPU are only decoded when the network comes to them, a few rows at a time."""
+    store = Store(job.cube_root, cube.NAME)
+    if store.root.is_local and not job.places.gpus:
+        read_ahead(store, whole)
+        return lambda part: Strips(part.height, part.width, read_strips(store, part))
+    pixels = read_cube(store, whole)
+    return lambda part: in_strips(pixels[:, :, *part.seen_from(whole).slices])
 
 
 def cores_of(whole: Window, side: int) -> Iterator[Window]:

@@ -238,13 +238,15 @@ class Plan:
         """Projected memory of a worker that maps with the network of `[model]`."""
         return self.bytes_to_map_with(self.model)
 
-    def bytes_to_map_with(self, model: "NetworkSettings", in_hand: int = TILES_IN_HAND) -> int:
-        """The cubes of tiles in hand, one of them twice while it is decoded, and one window inside the network; and
-        what it answers of all these, of tiles with the observations that it rests on."""
+    def bytes_to_map_with(self, model: "NetworkSettings", in_hand: int = TILES_IN_HAND, gpus: float = 0) -> int:
+        """Of all tiles in hand what is answered, with the observations that it rests on, and one window inside the
+        network; the cubes of those tiles too, one of them twice while it is decoded, unless a CPU decodes them from a
+        disk as it comes to them."""
         halo, probabilities = self.project.map.halo, self.project.map.probabilities
         context = halo if isinstance(halo, int) else model.halo
-        tile = (self.grid.side + 2 * context) ** 2 * 2 * len(BANDS) * len(self.periods)
-        tile += self.grid.side**2 + model.answer_bytes(self.grid.side**2, probabilities)
+        tile = self.grid.side**2 + model.answer_bytes(self.grid.side**2, probabilities)
+        if gpus or not self.root.is_local:
+            tile += (self.grid.side + 2 * context) ** 2 * 2 * len(BANDS) * len(self.periods)
         window = (min(self.grid.side, model.window) + 2 * context) ** 2
         seeing = model.mapping_bytes(window) + model.answer_bytes(window, probabilities)
         return MAPPER_BYTES + (in_hand + 1) * tile + seeing

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalogs import cube
-from catalogs.cube import count_observations, read_cube
+from catalogs.cube import count_observations, read_ahead, read_cube, read_strips
 from catalogs.errors import BadInput
 from catalogs.grid import Grid, Window
 from catalogs.root import Root
@@ -40,6 +40,28 @@ def test_any_window_is_what_zarr_reads(store: Store, y: int, x: int, height: int
     whole[:, :, 300:1068, 300:812] = store.read("reflectance")
     expected = whole[:, :, y + 300 : y + 300 + height, x + 300 : x + 300 + width]
     assert np.array_equal(read_cube(store, Window(y, x, height, width)), expected)
+
+
+@pytest.mark.parametrize("local", [True, False])
+@given(y=st.integers(-300, 800), height=st.integers(1, 600))
+def test_strips_are_the_window(store: Store, local: bool, y: int, height: int) -> None:
+    """Those of a disk end where chunks do, so that none is decoded twice."""
+    window = Window(y, 100, height, 300)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Root, "is_local", local)
+        strips = list(read_strips(store, window))
+    assert np.array_equal(np.concatenate(strips, axis=-2), read_cube(store, window))
+    ends = y + np.cumsum([strip.shape[-2] for strip in strips])[:-1]
+    assert (ends % store.array("reflectance").chunks[-1] == 0).all() and (local or len(strips) == 1)
+
+
+def test_what_will_be_read_is_asked_of_the_system(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(cube, "fetch_ahead", lambda path: asked.append(str(path.relative_to(store.root.url))))
+    read_ahead(store, Window(300, -20, 20, 200))
+    assert asked == [f"cube.zarr/reflectance/c/{period}/0/1/0" for period in range(PERIODS)]
+    monkeypatch.undo()
+    read_ahead(store, Window(600, 0, 168, 512))  # the last tile was never written
 
 
 @pytest.mark.parametrize("periods", [(0, 1), (1,), (0,)])

@@ -14,6 +14,7 @@ from catalogs.attempts import attempts_of
 from catalogs.crops import MAP, MAP_ARRAYS, map_layouts
 from catalogs.root import Root
 from catalogs.stores import Store, plane_objects, spatial_coordinates
+from models.window import Strips
 from pipelines.map import mapping_of
 from pipelines.mapping import Mapper, start_mapping
 from pipelines.plan import Plan, make_plan
@@ -37,8 +38,8 @@ class Narrow:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._predictor, name)
 
-    def predict(self, x: np.ndarray, *more: Any) -> Any:
-        if x.shape[-1] > self._most:
+    def predict(self, x: Strips, *more: Any) -> Any:
+        if x.width > self._most:
             raise self._error
         return self._predictor.predict(x, *more)
 

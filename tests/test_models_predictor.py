@@ -20,6 +20,7 @@ from models.normalisation import Normalisation, normalise
 from models.predictor import Predictor, check_fits, load_predictor, on_device
 from models.swift import Swift, SwiftSettings
 from models.unet import UNet, UNetSettings
+from models.window import Strips
 
 SETTINGS = UNetSettings(bands=2, periods=2, classes=4, widths=(8, 16, 16))
 CARD_OF_TEST = Card(
@@ -143,6 +144,23 @@ def test_of_a_halo_nothing_is_said(kind: str, halo: int) -> None:
     predictor = PREDICTOR if kind == "unet" else of_swift()
     whole = predictor.predict(x, True).layers
     assert_same(predictor.predict(x, True, halo).layers, [layer[..., halo:-halo, halo:-halo] for layer in whole])
+
+
+@pytest.mark.parametrize("kind", ["unet", "swift"])
+@pytest.mark.parametrize("heights", [(104,), (1, 100, 3), (40, 40, 24)])
+@pytest.mark.parametrize("halo", [0, 9, 40])
+def test_a_window_may_come_in_strips(
+    kind: str, heights: tuple[int, ...], halo: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the answer is made of some rows at a time, whatever halo was asked for; the width is no whole number of
+    strides."""
+    monkeypatch.setattr(Swift, "rows_at_once", 16)
+    x, predictor = window(104, 90), PREDICTOR if kind == "unet" else of_swift()
+    x[:, :, 38:41, 50] = 0
+    strips = Strips(104, 90, iter(np.split(x, np.cumsum(heights)[:-1], axis=-2)))
+    found = predictor.predict(strips, True, halo)
+    monkeypatch.undo()
+    assert_same(found.layers, predictor.predict(x, True, halo).layers)
 
 
 def of_swift() -> Predictor:

@@ -117,14 +117,32 @@ def test_what_only_a_margin_needs_is_not_missed(widths: tuple[int, ...], margin:
 def test_a_pixel_has_the_same_bits_in_every_place_of_a_piece(threads: int) -> None:
     """Of the usual shape; a row is moved along the pieces, and seen in windows of other widths."""
     network = as_trained(Swift(SwiftSettings(bands=10, periods=6)))
-    x, seen, when = season(network.settings, 40, 500)
+    x, seen, when = (each[0] for each in season(network.settings, 40, 500))
     torch.set_num_threads(threads)
+
+    def maps(rows: slice, columns: slice) -> Tensor:
+        part, known = x[..., rows, columns], seen[..., rows, columns]
+        return network.each_pixel(part.flatten(-2), known.flatten(-2), when).unflatten(0, part.shape[-2:])
+
     with torch.inference_mode():
-        whole = network.alone(x, seen, when)
+        whole = maps(slice(None), slice(None))
         assert PIXELS_AT_ONCE * 2 < 40 * 500
         for rows, columns in [(slice(3, 40), slice(None)), (slice(7, 31), slice(1, 498)), (slice(9, 10), slice(5, 6))]:
-            part = network.alone(x[..., rows, columns], seen[..., rows, columns], when)
-            assert torch.equal(part, whole[..., rows, columns])
+            assert torch.equal(maps(rows, columns), whole[rows, columns])
+
+
+def test_fixed_moments_are_those_that_were_learned() -> None:
+    """Reckoned in another order, with the norm folded in."""
+    torch.manual_seed(1)
+    network = as_trained(Swift(SwiftSettings(bands=3, periods=4)))
+    x, seen, when = season(network.settings, 5, 7)
+    x, seen = (x * seen[:, :, None]).flatten(-2), seen.flatten(-2)
+    with torch.inference_mode():
+        learned = network.moments(x, seen, when)
+        for found, expected in zip(network.moments.of(when[0])(x[0], seen[0]), learned, strict=True):
+            torch.testing.assert_close(found, expected[0], rtol=1e-4, atol=1e-5)
+        maps = network.each_pixel(x[0], seen[0], when[0])
+        torch.testing.assert_close(maps, network._learning(x, seen, when)[0], rtol=1e-4, atol=1e-4)
 
 
 def test_squares_do_not_see_each_other() -> None:
