@@ -122,7 +122,7 @@ class PixelsFirst(Network):
     pixels_at_once: ClassVar[int]
     """So many stay in a processor's cache."""
     rows_at_once: ClassVar[int]
-    """Of the answer, in whole strides, so that maps of a large window do not all lie in memory at once."""
+    """Of the answer, in whole strides, on a CPU: maps of a large window do not all lie in memory at once."""
 
     @abstractmethod
     def alone(self, when_T: Tensor) -> OfPixels:

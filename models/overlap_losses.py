@@ -1,6 +1,7 @@
 """Losses that compare areas rather than pixels: Dice, its squared variant and Tversky, over labelled pixels only."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -56,10 +57,24 @@ def tversky_loss(
 class _Overlap:
     """Sums of each class over the labelled pixels: of probability p, truth g (0 or 1), and of both."""
 
-    p_K: Tensor
-    p_squared_K: Tensor
-    g_K: Tensor
-    both_K: Tensor
+    p_BKYX: Tensor
+    g_BKYX: Tensor
+
+    @cached_property
+    def p_K(self) -> Tensor:
+        return _summed(self.p_BKYX)
+
+    @cached_property
+    def p_squared_K(self) -> Tensor:
+        return _summed(self.p_BKYX * self.p_BKYX)
+
+    @cached_property
+    def g_K(self) -> Tensor:
+        return _summed(self.g_BKYX)
+
+    @cached_property
+    def both_K(self) -> Tensor:
+        return _summed(self.p_BKYX * self.g_BKYX)
 
 
 def _mean_over_present(loss_K: Tensor, g_K: Tensor, background: bool) -> Tensor:
@@ -75,7 +90,7 @@ def _overlap(logits_BKYX: Tensor, truth_BYX: Tensor) -> _Overlap:
     labelled_BKYX = (truth != IGNORE)[:, None]
     p_BKYX = torch.where(labelled_BKYX, logits_BKYX.float().softmax(dim=1), 0.0)
     g_BKYX = _one_hot(truth, classes=logits_BKYX.shape[1])
-    return _Overlap(_summed(p_BKYX), _summed(p_BKYX * p_BKYX), _summed(g_BKYX), _summed(p_BKYX * g_BKYX))
+    return _Overlap(p_BKYX, g_BKYX)
 
 
 def _summed(x_BKYX: Tensor) -> Tensor:

@@ -109,8 +109,9 @@ class NetworkPredictor:
             yield slice(0, height), inside(maps_BCYX, margin)[0]
             return
         more = max(self.halo - margin, 0)  # of the context of some rows, what the margin does not hold
-        for top in range(0, height, network.rows_at_once):
-            rows = slice(top, min(top + network.rows_at_once, height))
+        step = network.rows_at_once if self.device.type == "cpu" else height
+        for top in range(0, height, step):
+            rows = slice(top, min(top + step, height))
             first, last = max(top - more, 0), min(rows.stop + more, height)
             with self._computing():
                 logits_BKYX = network.around(maps_BCYX[..., first : last + 2 * margin, :], margin)
