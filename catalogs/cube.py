@@ -91,17 +91,12 @@ def read_cube(store: Store, window: Window) -> NDArray[np.uint16]:
 
 
 def read_strips(store: Store, window: Window) -> Iterator[NDArray[np.uint16]]:
-    """The same from above to below: the rows of one row of chunks after the other, each decoded when it is asked for.
-
-    What does not lie on a disk comes at once, since a few large requests are faster than many small ones.
-    """
-    if not store.root.is_local:
-        yield read_cube(store, window)
-        return
-    top, bottom, side = window.y, window.y + window.height, store.array("reflectance").chunks[-1]
+    """The same from above to below: rows of one row of chunks after the other, each decoded when it is asked for."""
+    array = store.array("reflectance")
+    top, bottom, side = window.y, window.y + window.height, array.chunks[-1]
     edges = [top, *range((top // side + 1) * side, bottom, side), bottom]
     for y, end in pairwise(edges):
-        yield read_cube(store, Window(y, window.x, end - y, window.width))
+        yield _read(store, array, Window(y, window.x, end - y, window.width), range(array.shape[0]))
 
 
 def read_ahead(store: Store, window: Window) -> None:

@@ -4,29 +4,33 @@ import os
 from functools import cache
 
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, MaxRetryError
+from urllib3.util import parse_url
 
 MISSING = (404, 410)
 NOT_NOW = (429, 500, 502, 503, 504)
 
-RETRY = urllib3.Retry(
-    total=4, status_forcelist=NOT_NOW, backoff_factor=0.5, backoff_jitter=0.5, retry_after_max=60, raise_on_status=False
-)
+RETRY = urllib3.Retry(total=4, status_forcelist=NOT_NOW, backoff_factor=0.5, backoff_jitter=0.5, retry_after_max=60)
 TIMEOUT = urllib3.Timeout(connect=15, read=60)
 
 
 def read_range(url: str, start: int, end: int | None = None) -> bytes:
     """A negative start counts from the file's end; a server that knows no ranges sends all, and is taken at that."""
     asked = f"{start}" if start < 0 else f"{start}-{'' if end is None else end - 1}"
-    headers = {"Range": f"bytes={asked}", "Accept-Encoding": "identity"}
+    address = parse_url(url)
+    plain = address._replace(auth=None, query=None).url  # what messages may hold
+    known = urllib3.make_headers(basic_auth=address.auth) if address.auth else {}
+    headers = known | {"Range": f"bytes={asked}", "Accept-Encoding": "identity"}
     try:
-        answer = _pool(os.getpid()).request("GET", url, headers=headers)
+        answer = _pool(os.getpid()).request("GET", address._replace(auth=None).url, headers=headers)
+        if answer.status in MISSING:
+            raise FileNotFoundError(plain)
+        if answer.status not in (200, 206):
+            raise HTTPError(f"the server answers {answer.status}")
+    except MaxRetryError as error:
+        raise ConnectionError(f"{plain} cannot be read ({type(error.reason).__name__})") from error
     except HTTPError as error:
-        raise ConnectionError(f"{url} cannot be read ({error})") from error
-    if answer.status in MISSING:
-        raise FileNotFoundError(url)
-    if answer.status not in (200, 206):
-        raise OSError(f"{url} cannot be read: the server answers {answer.status} {answer.reason or ''}")
+        raise ConnectionError(f"{plain} cannot be read ({error})") from error
     return answer.data if answer.status == 206 else answer.data[start:end]
 
 

@@ -39,6 +39,10 @@ class ForestPredictor:
     def window(self) -> int:
         return self.features.settings.window
 
+    @property
+    def on_cpu(self) -> bool:
+        return True
+
     def predict(self, x_TBYX: Seen, probabilities: bool = False, halo: int = 0) -> Answer:
         used_TBYX = in_strips(x_TBYX).checked(self.card).whole()
         asked_TBYX, padded = inside(used_TBYX, halo), inside(self._padded(used_TBYX), halo)

@@ -134,18 +134,21 @@ class PixelsFirst(Network):
         """The logits of what lies so many pixels, in whole strides, inside the edges."""
 
     def each_pixel(self, x_TCP: Tensor, seen_TP: Tensor, when_T: Tensor) -> Tensor:
-        """(P, C) of any number of pixels. The last of a piece are filled up with such that nobody saw, because products
-        of matrices of one size round alike."""
+        """(P, C) of any number of pixels."""
         look, pixels = self.alone(when_T), x_TCP.shape[-1]
+        pieces = [slice(first, first + self.pixels_at_once) for first in range(0, pixels, self.pixels_at_once)]
         if not x_TCP.is_cpu:
-            return look(x_TCP, seen_TP)
-        found = []
-        for first in range(0, pixels, self.pixels_at_once):
-            some = slice(first, first + self.pixels_at_once)
-            fill = max(some.stop - pixels, 0)
-            piece = (nn.functional.pad(each[..., some], (0, fill)).contiguous() for each in (x_TCP, seen_TP))
-            found.append(look(*piece)[: self.pixels_at_once - fill])
-        return torch.cat(found)
+            pieces = [slice(None)]
+        return torch.cat([self.piece(look, x_TCP[..., some].contiguous(), seen_TP[..., some]) for some in pieces])
+
+    def piece(self, look: OfPixels, x_TCP: Tensor, seen_TP: Tensor) -> Tensor:
+        """(P, C) of `pixels_at_once`, or of fewer: on a CPU these are filled up with pixels that nobody saw, because
+        products of matrices of one size round alike."""
+        pixels = x_TCP.shape[-1]
+        if x_TCP.is_cpu and pixels < self.pixels_at_once:
+            fill = 0, self.pixels_at_once - pixels
+            x_TCP, seen_TP = nn.functional.pad(x_TCP, fill), nn.functional.pad(seen_TP, fill)
+        return look(x_TCP, seen_TP)[:pixels]
 
 
 def parameter_count(network: nn.Module) -> int:

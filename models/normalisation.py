@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
+from math import prod
 from operator import add
 from typing import Any
 
@@ -55,12 +56,12 @@ def _piece_by_piece(x_TCYX: NDArray[Any], normalisation: Normalisation) -> Tenso
     found = torch.empty(x_TCYX.shape, dtype=torch.float32)
     mean, std = _column(normalisation.mean, found), _column(normalisation.std, found)
     pictures_NCYX, found_NCYX = x_TCYX.reshape(-1, *x_TCYX.shape[-3:]), found.view(-1, *x_TCYX.shape[-3:])
-    at_once = max(IN_CACHE // pictures_NCYX[0].size, 1)
+    at_once = max(IN_CACHE // max(prod(x_TCYX.shape[-3:]), 1), 1)
     for first in range(0, len(pictures_NCYX), at_once):
-        pictures = np.ascontiguousarray(pictures_NCYX[first : first + at_once])
+        pictures = np.require(pictures_NCYX[first : first + at_once], requirements=["C", "W"])
         out = found_NCYX[first : first + at_once].copy_(torch.from_numpy(pictures))
         out.clamp_(max=BRIGHTEST).sub_(mean).div_(std)
-        if pictures.min() <= NO_DATA:
+        if pictures.min(initial=1) <= NO_DATA:
             np.copyto(out.numpy(), 0, where=pictures == NO_DATA)  # PyTorch takes five times as long
     return found
 

@@ -37,6 +37,9 @@ class Predictor(Protocol):
     @property
     def window(self) -> int: ...
 
+    @property
+    def on_cpu(self) -> bool: ...
+
     def predict(self, x_TBYX: Seen, probabilities: bool = False, halo: int = 0) -> Answer:
         """Of each pixel, 255 where no period that the model uses has data; the probability of each class if asked.
 
@@ -66,6 +69,10 @@ class NetworkPredictor:
     @property
     def window(self) -> int:
         return self.network.settings.window
+
+    @property
+    def on_cpu(self) -> bool:
+        return self.device.type == "cpu"
 
     @torch.inference_mode()
     def predict(self, x_TBYX: Seen, probabilities: bool = False, halo: int = 0) -> Answer:
@@ -109,7 +116,7 @@ class NetworkPredictor:
             yield slice(0, height), inside(maps_BCYX, margin)[0]
             return
         more = max(self.halo - margin, 0)  # of the context of some rows, what the margin does not hold
-        step = network.rows_at_once if self.device.type == "cpu" else height
+        step = network.rows_at_once if self.on_cpu else height
         for top in range(0, height, step):
             rows = slice(top, min(top + step, height))
             first, last = max(top - more, 0), min(rows.stop + more, height)
@@ -123,29 +130,22 @@ class NetworkPredictor:
         seen_P = torch.empty(used.height * used.width, dtype=torch.bool, device=self.device)
         for strip_TBYX in used.strips_TBYX:
             strip_TBP = strip_TBYX.reshape(*strip_TBYX.shape[:2], -1)
-            for piece_TBP, pixels in self._pieces(strip_TBP, network.pixels_at_once):
-                x_BTCYP, seen_BTYP = self._shown(piece_TBP[..., None, :])
-                found_PC, here = look(x_BTCYP[0, ..., 0, :], seen_BTYP[0, :, 0]), slice(done, done + pixels)
+            at_once = network.pixels_at_once if self.on_cpu else strip_TBP.shape[-1]
+            for first in range(0, strip_TBP.shape[-1], at_once):
+                x_BTCYP, seen_BTYP = self._shown(strip_TBP[..., None, first : first + at_once])
+                x_TCP, seen_TP = x_BTCYP[0, ..., 0, :], seen_BTYP[0, :, 0]
+                found_PC, here = network.piece(look, x_TCP, seen_TP), slice(done, done + x_TCP.shape[-1])
                 if not done:
                     maps_PC = found_PC.new_empty(len(seen_P), found_PC.shape[-1])
-                maps_PC[here], seen_P[here] = found_PC[:pixels], seen_BTYP[0, :, 0, :pixels].any(dim=0)
-                done += pixels
+                maps_PC[here], seen_P[here] = found_PC, seen_TP.any(dim=0)
+                done = here.stop
+        assert done == len(seen_P), f"{done} of {len(seen_P)} pixels came"
         shape = used.height, used.width
         return torch.unflatten(maps_PC, 0, shape).permute(2, 0, 1)[None], seen_P.view(shape)
 
-    def _pieces(self, strip_TBP: NDArray[np.uint16], most: int) -> Iterator[tuple[NDArray[np.uint16], int]]:
-        """And how many pixels of each are the strip's own; a GPU has room for all at once."""
-        if self.device.type != "cpu":
-            yield strip_TBP, strip_TBP.shape[-1]
-            return
-        for first in range(0, strip_TBP.shape[-1], most):
-            piece_TBP = strip_TBP[..., first : first + most]
-            pixels = piece_TBP.shape[-1]
-            yield np.pad(piece_TBP, [(0, 0), (0, 0), (0, most - pixels)]) if pixels < most else piece_TBP, pixels
-
     def _shown(self, used_TBYX: NDArray[np.uint16]) -> tuple[Tensor, Tensor]:
         """What the network is shown, and where there is data. A GPU is given the bytes and works on them itself."""
-        if self.device.type == "cpu":
+        if self.on_cpu:
             seen_TYX = torch.from_numpy(np.bitwise_or.reduce(used_TBYX, axis=1) != NO_DATA)
             return normalise(used_TBYX, self.card.normalisation)[None], seen_TYX[None]
         raw_TBYX = on_device(used_TBYX, self.device)

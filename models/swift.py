@@ -49,7 +49,7 @@ class SwiftSettings(NetworkSettings):
 
     @property
     def window(self) -> int:
-        """Larger ones have less halo, and its pixels are no burden: they come in pieces."""
+        """Larger ones have less halo; on a CPU their pixels come in pieces, and maps of them by rows."""
         return 1024
 
     @property

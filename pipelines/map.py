@@ -50,7 +50,7 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     outcomes.check()
     check_whole(plan, crops.MAP)
     store.sweep()
-    if windows and min(windows) < (best := settings_of(card).window):
+    if windows and min(windows) < (best := min(settings_of(card).window, plan.grid.side)):
         smallest = min(windows)
         progress.say(f"map: memory ran out at windows of {best} pixels; some tiles were seen in windows of {smallest}")
     return {"map": plan.root.path(crops.MAP), "tiles": len(plan.tiles), "weights_sha256": card.weights_sha256}

@@ -73,7 +73,8 @@ def start_mapping(job: Mapping, on_gpu: bool = False) -> "Mapper":
     device = device_of(on_gpu)
     checkpoint = read_checkpoint(job.learned or job.root, job.checkpoint)
     predictor = load_predictor(*checkpoint, device, job.precision)
-    return Mapper(job, predictor, ThreadPoolExecutor(1), Windows(predictor.window), processor(on_gpu))
+    windows = Windows(min(predictor.window, job.grid.side))
+    return Mapper(job, predictor, ThreadPoolExecutor(1), windows, processor(on_gpu))
 
 
 @dataclass
@@ -235,7 +236,7 @@ def predict_tile(
     outside = outside_region(job.region, job.grid, whole)
     if outside.all():
         return answer
-    ground = _ground(job, whole.grown(halo))
+    ground = _ground(job, whole, halo, predictor.on_cpu)
 
     def see() -> None:
         for core in cores_of(whole, side or predictor.window):
@@ -248,12 +249,12 @@ def predict_tile(
     return answer
 
 
-def _ground(job: Mapping, whole: Window) -> Callable[[Window], Strips]:
-    """The pixels of any part of a window. They are read now, lest a GPU or a distant store be waited for; those that
-    come from a disk to a CPU are only decoded when the network comes to them, a few rows at a time."""
-    store = Store(job.cube_root, cube.NAME)
-    if store.root.is_local and not job.places.gpus:
-        read_ahead(store, whole)
+def _ground(job: Mapping, tile: Window, halo: int, on_cpu: bool) -> Callable[[Window], Strips]:
+    """The pixels of any part of a tile and its halo. They are read now, lest a GPU or a distant store be waited for;
+    those that come from a disk to a CPU are only decoded when the network comes to them, a few rows at a time."""
+    store, whole = Store(job.cube_root, cube.NAME), tile.grown(halo)
+    if store.root.is_local and on_cpu:
+        read_ahead(store, tile)
         return lambda part: Strips(part.height, part.width, read_strips(store, part))
     pixels = read_cube(store, whole)
     return lambda part: in_strips(pixels[:, :, *part.seen_from(whole).slices])

@@ -245,11 +245,12 @@ class Plan:
         halo, probabilities = self.project.map.halo, self.project.map.probabilities
         context = halo if isinstance(halo, int) else model.halo
         tile = self.grid.side**2 + model.answer_bytes(self.grid.side**2, probabilities)
-        if gpus or not self.root.is_local:
+        if self.project.compute.gpus_per_worker not in ("auto", 0) or gpus or not self.root.is_local:
             tile += (self.grid.side + 2 * context) ** 2 * 2 * len(BANDS) * len(self.periods)
+        counting = self.grid.side**2 * (len(self.periods) + 12)  # observations by period, and pixels by class
         window = (min(self.grid.side, model.window) + 2 * context) ** 2
         seeing = model.mapping_bytes(window) + model.answer_bytes(window, probabilities)
-        return MAPPER_BYTES + (in_hand + 1) * tile + seeing
+        return MAPPER_BYTES + (in_hand + 1) * tile + counting + seeing
 
     def check_memory(self, worker_bytes: int, workers: int | None = None) -> None:
         """Refuse before the start what cannot fit this machine, where it is this one that works."""

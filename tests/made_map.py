@@ -5,10 +5,9 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -246,17 +245,13 @@ def wait_for(path: Path, seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
-HERE = threading.local()
-"""Which tile a thread of an actor has in hand."""
-
-
 def start_disturbed(disturbing: Disturbing, job: Any, on_gpu: bool = False) -> Callable[[Any], dict[str, Any]]:
     """The real worker, whose steps are called with disturbances before and after them."""
-    read, create = mapping.read_cube, Ledger.create
+    predict, create = mapping.predict_tile, Ledger.create
 
-    def reading(store: Store, window: Any) -> np.ndarray:
-        disturbing.at("reading", HERE.unit)
-        return read(store, window)
+    def predicting(job: Any, predictor: Any, tile: Any, *more: Any) -> Any:
+        disturbing.at("reading", str(tile))
+        return predict(job, Disturbed(predictor, disturbing, str(tile)), tile, *more)
 
     def committing(ledger: Ledger, unit: str, record: Any) -> bool:
         disturbing.at("before the record", unit)
@@ -264,30 +259,28 @@ def start_disturbed(disturbing: Disturbing, job: Any, on_gpu: bool = False) -> C
         disturbing.at("after the record", unit)
         return created
 
-    mapping.read_cube, Ledger.create = reading, committing  # type: ignore[assignment, method-assign]
-    mapper = start_mapping(job, on_gpu)
-    return partial(disturbed, disturbing, replace(mapper, predictor=Disturbed(mapper.predictor, disturbing)))
+    mapping.predict_tile, Ledger.create = predicting, committing  # type: ignore[assignment, method-assign]
+    return partial(disturbed, disturbing, start_mapping(job, on_gpu))
 
 
 class Disturbed:
-    """A predictor."""
+    """A predictor that looks at one tile."""
 
-    def __init__(self, predictor: Any, disturbing: Disturbing) -> None:
-        self._predictor, self._disturbing = predictor, disturbing
+    def __init__(self, predictor: Any, disturbing: Disturbing, unit: str) -> None:
+        self._predictor, self._disturbing, self._unit = predictor, disturbing, unit
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._predictor, name)
 
-    def predict(self, x: np.ndarray, *more: Any) -> Any:
-        self._disturbing.at("computing", HERE.unit)
-        return self._predictor.predict(x, *more)
+    def predict(self, *given: Any) -> Any:
+        self._disturbing.at("computing", self._unit)
+        return self._predictor.predict(*given)
 
 
 def disturbed(disturbing: Disturbing, mapper: Mapper, tile: Any) -> dict[str, Any]:
-    HERE.unit = str(tile)
     record = mapper(tile)
-    disturbing.at("after all", HERE.unit)
-    disturbing.wake(HERE.unit)
+    disturbing.at("after all", str(tile))
+    disturbing.wake(str(tile))
     return record
 
 

@@ -42,17 +42,14 @@ def test_any_window_is_what_zarr_reads(store: Store, y: int, x: int, height: int
     assert np.array_equal(read_cube(store, Window(y, x, height, width)), expected)
 
 
-@pytest.mark.parametrize("local", [True, False])
 @given(y=st.integers(-300, 800), height=st.integers(1, 600))
-def test_strips_are_the_window(store: Store, local: bool, y: int, height: int) -> None:
-    """Those of a disk end where chunks do, so that none is decoded twice."""
+def test_strips_are_the_window(store: Store, y: int, height: int) -> None:
+    """They end where chunks do, so that none is decoded twice."""
     window = Window(y, 100, height, 300)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Root, "is_local", local)
-        strips = list(read_strips(store, window))
+    strips = list(read_strips(store, window))
     assert np.array_equal(np.concatenate(strips, axis=-2), read_cube(store, window))
     ends = y + np.cumsum([strip.shape[-2] for strip in strips])[:-1]
-    assert (ends % store.array("reflectance").chunks[-1] == 0).all() and (local or len(strips) == 1)
+    assert (ends % store.array("reflectance").chunks[-1] == 0).all()
 
 
 def test_what_will_be_read_is_asked_of_the_system(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from loopback import Forwarder, Proxy, answers, cut, file_server, serving
 
+from catalogs.http_ranges import read_range
 from catalogs.no_answer import is_no_answer
 from catalogs.root import Root
 
@@ -51,20 +52,31 @@ def test_what_is_not_there_is_told_as_such(remote):
 
 
 @pytest.mark.parametrize("status", [403, 416])
-def test_a_refusal_is_told_with_the_address(remote, status):
+def test_a_refusal_is_told_with_the_address_and_no_secret(remote, status):
     proxy, root = remote
     proxy.faults.append(answers(status))
-    with pytest.raises(OSError, match=f"shard cannot be read: the server answers {status}"):
-        root.read_part("shard", 0, 4)
+    url = root.url.replace("//", "//me:secret@")
+    with pytest.raises(ConnectionError, match=rf"shard cannot be read \(the server answers {status}") as told:
+        read_range(f"{url}/shard?signature=secret", 0, 4)
+    assert is_no_answer(told.value) and "secret" not in str(told.value)
 
 
-def test_a_server_that_stays_busy_is_given_up(remote, monkeypatch):
+def test_a_name_and_password_in_the_address_are_given(remote):
+    proxy, root = remote
+    seen = []
+    proxy.faults.append(lambda request: (seen.append(request.headers["Authorization"]), request.forward()))
+    assert Root(root.url.replace("//", "//me:secret@")).read_part("shard", 0, 4) == BYTES[:4]
+    assert seen == ["Basic bWU6c2VjcmV0"]
+
+
+def test_a_server_that_stays_busy_gave_no_answer(remote, monkeypatch):
     proxy, root = remote
     monkeypatch.setattr("catalogs.http_ranges.RETRY.backoff_factor", 0)
+    monkeypatch.setattr("catalogs.http_ranges.RETRY.backoff_jitter", 0)
     proxy.faults.extend(repeat(answers(503), 9))
-    with pytest.raises(OSError, match="the server answers 503"):
+    with pytest.raises(ConnectionError, match="shard cannot be read") as told:
         root.read_part("shard", 0, 4)
-    assert len(proxy.asked) == 5
+    assert is_no_answer(told.value) and len(proxy.asked) == 5
 
 
 def test_a_server_that_is_not_there_gave_no_answer(remote, monkeypatch):

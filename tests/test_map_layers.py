@@ -142,6 +142,13 @@ def test_the_plan_reckons_with_them(plain: Plan, full: Plan) -> None:
     assert more == 11 * (3 * side**2 + window**2)
 
 
+def test_the_plan_reckons_with_cubes_that_are_read_ahead(plain: Plan) -> None:
+    """For a GPU or from a bucket; a CPU decodes them from a disk as it comes to them."""
+    cubes = (plain.grid.side + 2 * plain.model.halo) ** 2 * 2 * 10 * len(plain.periods)
+    own, on_gpus = (plain.bytes_to_map_with(plain.model, 4, gpus) for gpus in (0, 1))
+    assert on_gpus - own == 5 * cubes
+
+
 @pytest.mark.parametrize("forged", [False, True])
 def test_verify_finds_probabilities_that_are_not_right(
     full: Plan, monkeypatch: pytest.MonkeyPatch, forged: bool

@@ -54,7 +54,7 @@ def pixels_of(plan: Plan) -> np.ndarray:
 
 def test_smaller_windows_are_tried_and_told_and_show_in_no_pixel(plan: Plan) -> None:
     mapper = mapper_of(plan)
-    assert mapper(plan.tiles[8])["window"] == 512
+    assert mapper(plan.tiles[8])["window"] == plan.grid.side == 128
     expected = pixels_of(plan)
     Store(plan.root, MAP).ledger.forget(str(plan.tiles[8]))
     halo = mapper.predictor.halo
@@ -78,7 +78,7 @@ def test_other_errors_are_no_want_of_memory(plan: Plan) -> None:
     mapper = mapper_of(plan)
     with pytest.raises(RuntimeError, match="sizes do not match"):
         replace(mapper, predictor=Narrow(mapper.predictor, 1, RuntimeError("sizes do not match")))(plan.tiles[8])
-    assert mapper.windows.side == 512
+    assert mapper.windows.side == 128
     assert not list(plan.root.keys("ledger/map.zarr/attempts"))
 
 

@@ -17,7 +17,7 @@ from models.card import Card, Period
 from models.checkpoint import CARD, WEIGHTS, decode, encode
 from models.errors import Misfit
 from models.normalisation import Normalisation, normalise
-from models.predictor import Predictor, check_fits, load_predictor, on_device
+from models.predictor import NetworkPredictor, Predictor, check_fits, load_predictor, on_device
 from models.swift import Swift, SwiftSettings
 from models.unet import UNet, UNetSettings
 from models.window import Strips
@@ -163,11 +163,24 @@ def test_a_window_may_come_in_strips(
     assert_same(found.layers, predictor.predict(x, True, halo).layers)
 
 
-def of_swift() -> Predictor:
+def test_pixels_in_pieces_are_what_the_whole_network_says() -> None:
+    """Also where only some periods, or bands, have data."""
+    predictor, x = of_swift(), window(104, 88)[[0, 2]]
+    x[0, :, :9], x[1, :, 7:12, :50], x[1, 0, 40:60] = 0, 0, 0
+    seen = torch.from_numpy((x != 0).any(axis=1))[None]
+    with torch.inference_mode():
+        shown = normalise(x, predictor.card.normalisation)[None]
+        whole = predictor.network(shown, seen, torch.tensor([predictor.card.used_middles]))
+        assert torch.equal(predictor.logits(x), whole)
+
+
+def of_swift() -> NetworkPredictor:
     settings = SwiftSettings(bands=2, periods=2, classes=4, widths=(4, 8, 8))
     torch.manual_seed(3)
     card = replace(CARD_OF_TEST, architecture="swift", settings=settings.as_dict())
-    return load_predictor(Swift(settings).state_dict(), card)
+    predictor = load_predictor(Swift(settings).state_dict(), card)
+    assert isinstance(predictor, NetworkPredictor)
+    return predictor
 
 
 def test_a_window_of_any_size_keeps_its_place() -> None:
