@@ -7,11 +7,13 @@ import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError
 from urllib3.util import parse_url
 
+from catalogs.patience import Patience
+
 MISSING = (404, 410)
 NOT_NOW = (429, 500, 502, 503, 504)
 
-RETRY = urllib3.Retry(total=4, status_forcelist=NOT_NOW, backoff_factor=0.5, backoff_jitter=0.5, retry_after_max=60)
-TIMEOUT = urllib3.Timeout(connect=15, read=60)
+PATIENCE = Patience(pause=0.5)
+RETRY = PATIENCE.retry(NOT_NOW)
 
 
 def read_range(url: str, start: int, end: int | None = None) -> bytes:
@@ -27,8 +29,8 @@ def read_range(url: str, start: int, end: int | None = None) -> bytes:
             raise FileNotFoundError(plain)
         if answer.status not in (200, 206):
             raise HTTPError(f"the server answers {answer.status}")
-    except MaxRetryError as error:
-        raise ConnectionError(f"{plain} cannot be read ({type(error.reason).__name__})") from error
+    except MaxRetryError as error:  # whose own text has all of the address
+        raise ConnectionError(f"{plain} cannot be read ({type(error.reason).__name__})") from error.reason
     except HTTPError as error:
         raise ConnectionError(f"{plain} cannot be read ({error})") from error
     return answer.data if answer.status == 206 else answer.data[start:end]
@@ -37,4 +39,5 @@ def read_range(url: str, start: int, end: int | None = None) -> bytes:
 @cache
 def _pool(process: int) -> urllib3.PoolManager:
     """Of this process: one that was forked off must not speak on its parent's connections."""
-    return urllib3.PoolManager(maxsize=16, retries=RETRY, timeout=TIMEOUT)
+    timeout = urllib3.Timeout(connect=PATIENCE.connect, read=PATIENCE.answer)
+    return urllib3.PoolManager(maxsize=16, retries=RETRY, timeout=timeout)

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from catalogs.errors import BadInput
 from catalogs.parcels.layers import lock_of
 from catalogs.parcels.named import PREFIX, named
-from catalogs.stac.retries import Patience
+from catalogs.patience import Patience
 from cluster.progress import Bar, Progress
 from pipelines.plan import Plan
 from pipelines.transfer import BLOCK, Transfer

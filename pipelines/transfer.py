@@ -13,7 +13,7 @@ from typing import Any
 import requests
 
 from catalogs.errors import BadInput
-from catalogs.stac.retries import Patience
+from catalogs.patience import Patience
 from cluster.progress import Bar
 
 BLOCK = 1024**2

@@ -17,10 +17,10 @@ import rasterio
 from loopback import Quiet, answers, file_server, serving
 
 from catalogs.errors import BadInput
+from catalogs.patience import Patience
 from catalogs.stac.access import Access, without_secrets
 from catalogs.stac.links import check_href
 from catalogs.stac.providers import provider_of
-from catalogs.stac.retries import Patience
 from catalogs.stac.signing import Tokens
 
 EARTH_SEARCH = Access("earth-search", "sentinel-2-l2a", None)

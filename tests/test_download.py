@@ -21,8 +21,8 @@ from loopback import Quiet, serving
 from catalogs.errors import BadInput
 from catalogs.parcels import named
 from catalogs.parcels.sources import Asked, open_source
+from catalogs.patience import Patience
 from catalogs.root import Root
-from catalogs.stac.retries import Patience
 from cluster.progress import LineProgress
 from pipelines.download import fetch, local_copy
 

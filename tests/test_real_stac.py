@@ -23,11 +23,11 @@ from catalogs.bands import BANDS
 from catalogs.errors import BadInput
 from catalogs.files import GDAL_OPTIONS
 from catalogs.grid import Grid
+from catalogs.patience import Patience
 from catalogs.reading import Scenery
 from catalogs.scenes import Scene, SceneList
 from catalogs.stac.access import Access
 from catalogs.stac.providers import provider_of
-from catalogs.stac.retries import Patience
 from catalogs.stac.search import search_api
 from catalogs.stac.wanted import Wanted
 

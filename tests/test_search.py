@@ -21,10 +21,10 @@ from shapely import box
 from shapely.geometry import shape
 
 from catalogs.errors import BadInput
+from catalogs.patience import Patience
 from catalogs.stac.archive import search_archive
 from catalogs.stac.choosing import choose_scenes
 from catalogs.stac.providers import provider_of
-from catalogs.stac.retries import Patience
 from catalogs.stac.search import search_api
 from catalogs.stac.wanted import Wanted
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pystac_client.exceptions import APIError
 
 from catalogs.errors import BadInput
+from catalogs.patience import Patience
 from catalogs.stac.providers import Provider
-from catalogs.stac.retries import LedAway, Patience
+from catalogs.stac.retries import LedAway
 from catalogs.stac.signing import SUBSCRIPTION_KEY
 
 CATALOG_TOKEN = "FURROW_CATALOG_TOKEN"

@@ -13,11 +13,12 @@ from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
 from catalogs.errors import BadInput
+from catalogs.patience import Patience
 from catalogs.stac.items import Item
 from catalogs.stac.links import check_href
 from catalogs.stac.providers import Provider
 from catalogs.stac.refusals import CATALOG_TOKEN, explain, no_such_collection
-from catalogs.stac.retries import Patience, again, mount
+from catalogs.stac.retries import again, mount
 from catalogs.stac.signing import SUBSCRIPTION_KEY
 from catalogs.stac.wanted import Wanted
 

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 import requests
 
 from catalogs.errors import BadInput
+from catalogs.patience import Patience
 from catalogs.stac.providers import THROTTLED
-from catalogs.stac.retries import Patience, again, mount
+from catalogs.stac.retries import again, mount
 
 SUBSCRIPTION_KEY = "PC_SDK_SUBSCRIPTION_KEY"
 """The Planetary Computer's own variable; with a key it lets more requests pass."""
