@@ -13,8 +13,11 @@ Description = Mapping[str, Any]
 def changed_inputs(store: Store, planned: Description, inputs: Collection[str]) -> list[str]:
     """Which inputs are not those of the store, if there is one; refuses a store that differs in anything else."""
     stored = store.description()
-    if stored is None:
-        return []
+    return [] if stored is None else changed_between(store, stored, planned, inputs)
+
+
+def changed_between(store: Store, stored: Description, planned: Description, inputs: Collection[str]) -> list[str]:
+    """The same, of a store that says what it was planned from in a place of its own."""
     store.check(without(stored, inputs), without(planned, inputs))
     return [name for name in inputs if identity({"": stored.get(name)}) != identity({"": planned.get(name)})]
 

@@ -20,7 +20,7 @@ from pipelines.audit_pictures import Frame, ProblemIds, crop_picture, frame_of, 
 from pipelines.audit_rasters import curve_figures, label_figures
 from pipelines.curves import find_contradictions
 from pipelines.harmonise import harmonise, table_description
-from pipelines.label_plan import describe_labels
+from pipelines.label_plan import has_other_parcels
 from pipelines.plan import Plan
 from pipelines.stored import units_of
 
@@ -135,23 +135,24 @@ def encoded(figures: Mapping[str, Any]) -> bytes:
 
 
 def _has_labels(plan: Plan) -> bool:
+    """Of the parcels that there are now."""
     store = Store(plan.root, crops.LABELS)
-    stored = store.description()
-    return stored is not None and _is_whole(plan, store, stored, describe_labels(plan))
+    return store.description() is not None and not has_other_parcels(plan) and not _lacking(plan, store)
 
 
 def _has_cube(plan: Plan) -> bool:
     """Of a cube it counts where and when it looks, not which scenes its pixels come from."""
     store = Store(plan.root, cube.NAME)
     stored = store.description()
+    if stored is None:
+        return False
     planned = {"grid": plan.grid_description, "periods": [str(period) for period in plan.periods]}
-    return stored is not None and _is_whole(plan, store, {key: stored.get(key) for key in planned}, planned)
+    store.check({key: stored.get(key) for key in planned}, planned)  # its figures would be of other ground
+    return not _lacking(plan, store)
 
 
-def _is_whole(plan: Plan, store: Store, stored: Row, planned: Row) -> bool:
-    """Refuses a store that was planned from something else: its figures would be of other ground or other parcels."""
-    store.check(stored, planned)
-    return not store.missing(units_of(plan, store.name))
+def _lacking(plan: Plan, store: Store) -> list[str]:
+    return store.missing(units_of(plan, store.name))
 
 
 def _problem_ids(figures: Row, doubled: NDArray[np.uint32]) -> ProblemIds:

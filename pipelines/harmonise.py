@@ -22,6 +22,7 @@ from catalogs.parcels.mending import SOUND, Objects, hectares, mend, outlines
 from catalogs.parcels.part_record import OTHER_YEAR, dropped, kept_rows
 from catalogs.parcels.sources import Chunk, Source, declared_year, open_source, read_chunk
 from catalogs.parcels.table import FOLDER, Rows, part_key, part_numbers, write_part
+from catalogs.renewal import changed_between
 from catalogs.root import Root
 from catalogs.stores import Store
 from cluster.items import Each, each_here, item_workers
@@ -35,6 +36,9 @@ PART = 100_000
 
 TABLE_PLAN = f"{FOLDER}/_plan.json"
 """What the table was planned from; readers of folders of Parquet leave out names like this one."""
+
+INPUTS = ("file", "layer", "file_crs", "columns", "kind", "year", "year_named", "crosswalk")
+"""What of that may change after the table was begun: the parcels and how they are read, not where they lie."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,25 @@ def harmonise(plan: Plan, progress: Progress) -> list[dict[str, Any]]:
     labels, crosswalk = plan.project.labels, plan.crosswalk  # a wrong mapping is told before anything is downloaded
     source = open_source(local_copy(plan, progress), plan.asked, scratch(plan))
     job = Harmonising(plan.root, source, crosswalk, plan.grid.crs, plan.region, labels.year)
-    return fill_table(job, describe_table(plan, source), _workers_here(plan), progress)
+    described = describe_table(plan, source)
+    take_back_changed(plan.root, described, progress)
+    return fill_table(job, described, _workers_here(plan), progress)
+
+
+def take_back_changed(root: Root, described: Mapping[str, Any], progress: Progress) -> None:
+    """Let the table be made anew if its parcels, or what they are read by, have changed.
+
+    What it is planned from comes last: who is killed before that finds the same change again, and goes on.
+    """
+    if not root.exists(TABLE_PLAN):
+        return
+    table = Store(root, FOLDER)
+    changed = changed_between(table, table_description(root), described, INPUTS)
+    units = {*map(_unit, part_numbers(root)), *table.ledger.done()}
+    if changed and units:
+        progress.say(f"parcels: all are read anew: another {', '.join(changed)}")
+        table.take_back((unit, [f"{unit}.parquet"]) for unit in sorted(units))
+        _plan_table(root, described)
 
 
 def fill_table(
@@ -103,8 +125,12 @@ def begin_table(root: Root, description: Mapping[str, Any]) -> Store:
         raise BadInput(root.path(FOLDER), why, "Move it away, or choose another [store] root.")
     else:
         table.ledger.clear()
-        root.write(TABLE_PLAN, json.dumps(description, indent=1, sort_keys=True).encode())
+        _plan_table(root, description)
     return table
+
+
+def _plan_table(root: Root, description: Mapping[str, Any]) -> None:
+    root.write(TABLE_PLAN, json.dumps(description, indent=1, sort_keys=True).encode())
 
 
 def table_description(root: Root) -> dict[str, Any]:

@@ -9,17 +9,19 @@ from catalogs.taxonomy import BACKGROUND, IGNORE
 from cluster.items import item_workers
 from cluster.progress import Progress
 from pipelines.harmonise import harmonise
-from pipelines.label_plan import describe_labels, rule_of
-from pipelines.labelling import Labelling, label_tile
+from pipelines.label_plan import check_burning, describe_labels, has_other_parcels, rule_of
+from pipelines.labelling import Labelling, label_tile, made_of_now
 from pipelines.outcomes import Outcomes
 from pipelines.plan import Plan
+from pipelines.renewal import renew
 from pipelines.stored import units_of
 
 
 def label(plan: Plan, progress: Progress) -> dict[str, Any]:
-    """Harmonise, audit, burn, audit again; parts and tiles that were made before stay as they are."""
+    """Harmonise, audit, burn, audit again; what was made before of the same parcels stays as it is."""
     from pipelines.audit import audit_labels, audit_parcels, check_fit
 
+    check_burning(plan)
     records = harmonise(plan, progress)
     check_fit(plan, audit_parcels(plan, records, progress))
     burn(plan, progress)
@@ -29,6 +31,9 @@ def label(plan: Plan, progress: Progress) -> dict[str, Any]:
 def burn(plan: Plan, progress: Progress) -> None:
     """Fill the label store from the parcel table."""
     store = Store(plan.root, crops.LABELS)
+    job = Labelling(plan.root, plan.grid, plan.region, _outside(plan), rule_of(plan))
+    if has_other_parcels(plan):
+        _take_back_changed(plan, store, job, progress)
     store.begin(
         crops.label_layouts(plan.grid, plan.taxonomy),
         spatial_coordinates(plan.grid),
@@ -37,7 +42,6 @@ def burn(plan: Plan, progress: Progress) -> None:
     )
     missing = set(store.missing(units_of(plan, crops.LABELS)))
     todo = [tile for tile in plan.tiles if str(tile) in missing]
-    job = Labelling(plan.root, plan.grid, plan.region, _outside(plan), rule_of(plan))
     outcomes = Outcomes(store)
     with progress.stage("label", len(plan.tiles), "tiles", already=len(plan.tiles) - len(todo)) as bar:
         if todo:
@@ -47,6 +51,23 @@ def burn(plan: Plan, progress: Progress) -> None:
                     bar.advance()
     outcomes.check()
     store.sweep()
+
+
+def _take_back_changed(plan: Plan, store: Store, job: Labelling, progress: Progress) -> None:
+    """Let the tiles be burnt anew over which other parcels lie now."""
+    done, now, outcomes = store.ledger.done(), dict[str, Any](), Outcomes(store)
+    tiles = [tile for tile in plan.tiles if str(tile) in done]
+    with progress.stage("compare", len(tiles), "tiles") as bar:
+        if tiles:
+            with item_workers(plan.project.compute.address, plan.workers) as each:
+                for tile, outcome in each(partial(made_of_now, job), tiles):
+                    outcomes.add(str(tile), outcome)
+                    now[str(tile)] = outcome
+                    bar.advance()
+    outcomes.check()
+    told = "tiles", "parcels have changed"
+    units = units_of(plan, crops.LABELS)
+    renew(store, describe_labels(plan), units, lambda unit, record: record.get("made_of") == now[unit], progress, told)
 
 
 def _outside(plan: Plan) -> int:

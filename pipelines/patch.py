@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from catalogs import crops, cube, patch_store
 from catalogs.cube import read_cube
+from catalogs.errors import BadInput
 from catalogs.grid import Grid, Window
 from catalogs.patch_splits import PARCELS, SPLITS, Ids, foreign_parcels, foreign_pixels, read_shared_parcels
 from catalogs.patch_store import Patch, patch_layouts, patch_shards, read_index
 from catalogs.patches import TRAIN, inner_mask
+from catalogs.renewal import changed_inputs
 from catalogs.root import Root
 from catalogs.stores import Store, write_shard
 from catalogs.taxonomy import IGNORE
@@ -28,6 +30,14 @@ from pipelines.patch_selection import choose, origin_of
 from pipelines.plan import Plan
 from pipelines.project.labels import Patches
 from pipelines.stored import check_whole, identity_of
+
+INPUTS = ("cube", "labels")
+"""What of the description of patches is other stores."""
+
+ANEW = (
+    "To learn from what there is now, remove patches.zarr and give [model] another name; to map with what has been "
+    "learned, go on with `furrow map`."
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,9 @@ def patch(plan: Plan, progress: Progress) -> dict[str, Any]:
     check_whole(plan, cube.NAME, crops.LABELS)
     description = describe_patches(plan)
     store = Store(plan.root, patch_store.NAME)
+    if changed := changed_inputs(store, description, INPUTS):
+        why = f"was cut from other {' and '.join(changed)} than there are now, and networks have learned from it."
+        raise BadInput(plan.root.path(store.name), why, ANEW)
     if store.description() is None or not plan.root.exists(patch_store.INDEX):
         with item_workers(plan.project.compute.address, plan.workers) as each:
             choose(plan, progress, measuring_of(plan), each)

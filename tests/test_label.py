@@ -263,16 +263,12 @@ def test_a_killed_run_leaves_nothing_half_made(country, undisturbed, tmp_path):
     assert bytes_of(job.root, "parcels").items() >= undisturbed.items()
 
 
-@pytest.mark.slow
-def test_a_table_that_was_planned_differently_is_refused(country, tmp_path):
-    progress = quiet()
-    with kept():
-        harmonise(plan_of(country, tmp_path / "root"), progress)
-        harmonise(plan_of(country, tmp_path / "root"), progress)
-        before = bytes_of(Root(str(tmp_path / "root")), "parcels")
-        for labels in ("year = 2020", 'name_column = "EC_hcat_n"'):
-            with pytest.raises(BadInput, match="planned differently"):
-                harmonise(plan_of(country, tmp_path / "root", labels), progress)
+def test_a_table_of_another_ground_is_refused(country, tmp_path):
+    harmonise(plan_of(country, tmp_path / "root"), quiet())
+    before = bytes_of(Root(str(tmp_path / "root")), "parcels")
+    elsewhere = plan_of(country, tmp_path / "root", **{"EPSG:31287": "EPSG:3035"})
+    with pytest.raises(BadInput, match=r"planned differently \(crs: the store has .*EPSG:31287.*EPSG:3035"):
+        harmonise(elsewhere, quiet())
     assert bytes_of(Root(str(tmp_path / "root")), "parcels") == before
 
 

@@ -25,6 +25,7 @@ from catalogs.errors import BadInput
 from catalogs.patch_choice import LEAST_KEPT, choose_patches
 from catalogs.patch_splits import SPLITS, foreign_parcels, foreign_pixels, shared_parcels, split_blocks
 from catalogs.patches import LEAST_INSIDE, TEST, TRAIN, VALIDATION, Candidate, block_of
+from catalogs.renewal import redescribe
 from catalogs.stores import Store
 from catalogs.taxonomy import IGNORE
 from cluster.kept import kept
@@ -275,6 +276,25 @@ def test_scores_are_of_just_the_test_pixels_that_the_store_has(done):
         for member in members:
             y, x = member.y - whole.y, member.x - whole.x
             assert (truth[y : y + 128, x : x + 128] == crop[member.number]).all()
+
+
+@pytest.mark.parametrize("store", ["cube", "labels"])
+def test_patches_of_what_has_changed_since_are_not_cut_on(done, store):
+    """And no blocks are scored by other labels: which parcels lie across two splits is known of the old ones alone."""
+    other = Store(done.root, f"{store}.zarr")
+    before = other.description()
+    redescribe(other, {**before, "scenes" if store == "cube" else "parcels": "others"})
+    try:
+        with pytest.raises(BadInput, match=f"cut from other {store} .*remove patches.zarr.*furrow map"):
+            patch(done, LineProgress(io.StringIO()))
+        if store == "cube":
+            assert held_out_patches(done)
+        else:
+            with pytest.raises(BadInput, match="cut from other labels.*Remove patches.zarr"):
+                held_out_patches(done)
+    finally:
+        redescribe(other, before)
+    assert held_out_patches(done)
 
 
 def stored_crops(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
