@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from catalogs.chunk_table import write_table
 from catalogs.class_counts import write_counts
 from catalogs.cog_writing import Picture, colours_of, write_cog
 from catalogs.crops import MAP, map_layouts
@@ -66,6 +67,8 @@ def _thin(root: Root, grid: Grid) -> None:
                 row, col = map(int, place.split("-"))
                 counts[Tile(grid.first.row + row, grid.first.col + col)] = found
     write_counts(root, grid, TAXONOMY, counts)
+    for name in (MAP, *(f"{MAP}/{factor}" for factor in factors(grid))):
+        write_table(root, name, "made up")
     set_attributes(root, MAP, map_attributes(grid, factors(grid)))
 
 

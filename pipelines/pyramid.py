@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from catalogs.chunk_table import forget_tables, is_of, write_table
 from catalogs.class_counts import write_counts
 from catalogs.crops import MAP, map_layouts
 from catalogs.description import identity
@@ -40,6 +41,9 @@ Task = tuple[Square, str]
 
 def build_pyramid(plan: Plan, progress: Progress) -> str:
     """Make what is missing or older than the pixels below it, then let readers see it. Tells which pixels they are."""
+    pixels, stores = map_pixels(plan), [MAP, *(f"{MAP}/{factor}" for factor in factors(plan.grid))]
+    if not is_of(plan.root, MAP, pixels):
+        forget_tables(plan.root, stores)  # before levels are made anew
     begin_levels(plan)
     squares = {source: squares_of(plan.grid, source, plan.tiles) for source in sources(plan.grid)}
     with progress.stage("pyramid", sum(map(len, squares.values())), "squares") as bar:
@@ -47,8 +51,11 @@ def build_pyramid(plan: Plan, progress: Progress) -> str:
             _thin_all(plan, found, bar)
     records = [Ledger(plan.root, SQUARES).record(str(square)) for square in squares[FINEST]]
     write_counts(plan.root, plan.grid, plan.taxonomy, dict(_tile_counts(plan, records)))
+    if not is_of(plan.root, MAP, pixels):
+        for store in reversed(stores):  # the map's own comes last, and tells that the others are there
+            write_table(plan.root, store, pixels)
     set_attributes(plan.root, MAP, map_attributes(plan.grid, factors(plan.grid)))
-    return map_pixels(plan)
+    return pixels
 
 
 def map_pixels(plan: Plan) -> str:

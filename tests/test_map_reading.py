@@ -1,5 +1,7 @@
 """The map's own reader: the pixels of Zarr's reader, in as few requests as it promises."""
 
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalogs.chunk_table import is_of, table_of, write_table
 from catalogs.crops import MAP, map_layouts
 from catalogs.errors import BadInput
 from catalogs.grid import Grid, Tile, Window
-from catalogs.map_reading import GAP, MapReader, Piece, merged
+from catalogs.map_reading import GAP, MapReader, Piece, merged, square_side
 from catalogs.root import Root
 from catalogs.stores import Store, spatial_coordinates, write_shard
 from catalogs.taxonomy import IGNORE, ten_crops
@@ -45,11 +48,11 @@ def test_a_second_look_asks_for_pixels_only_and_neighbours_come_together(store, 
     monkeypatch.setattr(Root, "read_part", lambda root, *given: (asked.append(given), read(root, *given))[1])
     reader = MapReader(store.root, MAP, "crop")
     assert reader.at(10, 10) == store.read("crop")[10, 10]
-    assert len(asked) == 2  # the shard's index and the chunk
+    assert len(asked) == 3  # a table that is not there, the shard's index and the chunk
     reader.read(Window(200, 200, 100, 100))  # on four chunks of one shard, which lie side by side in it
-    assert len(asked) == 3
+    assert len(asked) == 4
     assert reader.at(700, 700) == IGNORE and reader.at(701, 701) == IGNORE
-    assert len(asked) == 4  # that there is nothing is remembered, too
+    assert len(asked) == 5  # that there is nothing is remembered, too
 
 
 def test_a_whole_shard_comes_in_one_request(store, monkeypatch):
@@ -59,6 +62,94 @@ def test_a_whole_shard_comes_in_one_request(store, monkeypatch):
     window = Window(512, 0, 512, 512)
     assert (MapReader(store.root, MAP, "crop").read(window) == store.read("crop", window.slices)).all()
     assert len(asked) == 1
+
+
+@pytest.fixture(scope="module")
+def tabled(store, tmp_path_factory) -> Store:
+    """The same, with a table of its chunks; the other arrays were never written."""
+    root = Root(str(tmp_path_factory.mktemp("tabled")))
+    for key in store.root.keys(MAP):
+        root.write(key, store.root.read(key))
+    write_table(root, MAP, "these")
+    return Store(root, MAP)
+
+
+@given(st.data())
+def test_with_a_table_windows_are_the_same(store, tabled, data):
+    y, x = data.draw(st.integers(0, 1023)), data.draw(st.integers(0, 1535))
+    window = Window(y, x, data.draw(st.integers(1, 1024 - y)), data.draw(st.integers(1, 1536 - x)))
+    assert (MapReader(tabled.root, MAP, "crop").read(window) == store.read("crop", window.slices)).all()
+
+
+def test_with_a_table_no_shard_is_asked_for_its_index(tabled, monkeypatch):
+    asked = []
+    read = Root.read_part
+    monkeypatch.setattr(Root, "read_part", lambda root, *given: (asked.append(given), read(root, *given))[1])
+    reader = MapReader(tabled.root, MAP, "crop")
+    for tile in GRID.tiles():
+        reader.at(*(side + 5 for side in (GRID.window(tile).y, GRID.window(tile).x)))
+    assert [key for key, *_ in asked] == [
+        f"{MAP}/chunks/crop/c/0/0/0/0/0",
+        *(f"{MAP}/crop/c/{tile.row}/{tile.col}" for tile in GRID.tiles() if tile != HOLE),
+    ]
+    reader.read(Window(0, 0, 512, 512))
+    assert len(asked) == 7, "a whole shard that is known comes at once, too"
+    assert MapReader(tabled.root, MAP, "confidence").at(0, 0) == IGNORE and len(asked) == 8
+
+
+def test_a_table_tells_what_each_shard_tells(tabled):
+    reader, table = MapReader(tabled.root, MAP, "crop"), table_of(tabled.root, MAP).read("crop")
+    assert table.shape == (2, 3, 2, 2, 2)
+    for tile in GRID.tiles():
+        index = reader.index((tile.row, tile.col))
+        assert (table[tile.row, tile.col] == (0 if index is None else index)).all()
+    assert is_of(tabled.root, MAP, "these") and not is_of(tabled.root, MAP, "others")
+
+
+def test_a_table_of_many_shards_comes_in_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr("catalogs.map_reading.TOGETHER", 4)
+    grid = Grid("EPSG:3035", 10, 16, Tile(0, 0), 5, 3)
+    store = Store(Root(str(tmp_path)), MAP)
+    store.begin(map_layouts(grid, ten_crops()), spatial_coordinates(grid), {"store": "map"})
+    pixels = np.random.default_rng(5).integers(0, 11, grid.shape).astype(np.uint8)
+    for tile in grid.tiles():
+        write_shard(store.array("crop"), grid.window(tile).slices, pixels[grid.window(tile).slices])
+    write_table(store.root, MAP, "these")
+    assert len(list(store.root.keys(f"{MAP}/chunks/crop/c"))) == 6
+    reader = MapReader(store.root, MAP, "crop")
+    assert [reader.at(y, x) for y, x in np.ndindex(grid.shape)] == pixels.ravel().tolist()
+
+
+@pytest.mark.parametrize(("per_shard", "side"), [((1, 1), 128), ((4, 4), 32), ((16, 16), 8), ((200, 200), 1)])
+def test_parts_of_the_table_have_about_as_many_chunks(per_shard, side):
+    assert square_side(per_shard) == side
+
+
+def test_a_damaged_table_or_chunk_is_told(tabled, tmp_path):
+    for key, place in ((f"{MAP}/chunks/crop/c/0/0/0/0/0", -10), (f"{MAP}/crop/c/0/0", 0)):
+        root = Root(str(tmp_path / str(place)))
+        for name in tabled.root.keys(MAP):
+            root.write(name, tabled.root.read(name))
+        data = bytearray(root.read(key))
+        data[place] ^= 255
+        root.write(key, bytes(data))
+        with pytest.raises(BadInput, match="damaged"):
+            MapReader(root, MAP, "crop").at(0, 0)
+
+
+def test_all_that_lies_in_an_array_of_a_shard_at_its_edge_comes_in_one_request(tmp_path, monkeypatch):
+    store, side = Store(Root(str(tmp_path)), MAP), 3 * 256
+    layout = map_layouts(Grid("EPSG:3035", 10, 512, Tile(0, 0), 2, 2), ten_crops())["crop"]
+    store.begin({"crop": replace(layout, shape=(side, side))}, {}, {"store": "map"})
+    pixels = np.random.default_rng(6).integers(0, 11, (side, side)).astype(np.uint8)
+    for y, x in product((0, 512), repeat=2):
+        here = slice(y, min(y + 512, side)), slice(x, min(x + 512, side))
+        write_shard(store.array("crop"), here, pixels[here])
+    asked = []
+    read = Root.read_part
+    monkeypatch.setattr(Root, "read_part", lambda root, *given: (asked.append(given), read(root, *given))[1])
+    assert (MapReader(store.root, MAP, "crop").read(Window(0, 0, side, side)) == pixels).all()
+    assert len(asked) == 4
 
 
 def test_runs_are_parted_where_much_lies_between():

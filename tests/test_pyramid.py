@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 from test_publish import LEFT, TOP, lay_plan, write_root
 
 from catalogs import crops
+from catalogs.chunk_table import is_of, table_of
 from catalogs.class_counts import counts_in
 from catalogs.grid import Grid, Tile, Window
 from catalogs.ledger import Ledger
@@ -155,6 +156,31 @@ def test_new_pixels_are_noticed(tmp_path):
     build(plan)
     assert (level(plan, 2).crop.values[:128, :128] == 7).all()
     assert counts_in(plan.root, plan.grid)[7] >= 256**2
+
+
+def test_the_table_of_chunks_is_of_the_pixels_that_there_are(tmp_path, monkeypatch):
+    """Of all levels; of others than there are now there is none, not even while levels are made anew."""
+    plan = write_root(lay_plan(tmp_path, tile=256, size=(10_240, 7_680)))
+    build(plan)
+    stores = [crops.MAP, f"{crops.MAP}/2", f"{crops.MAP}/4"]
+    tables = {store: table_of(plan.root, store).description()["of"] for store in stores}
+    assert set(tables.values()) == {pyramid.map_pixels(plan)}
+    before = {key: plan.root.read(key) for store in stores for key in plan.root.keys(f"{store}/chunks")}
+    build(plan)
+    assert {key: plan.root.read(key) for key in before} == before
+    tile = str(plan.tiles[0])
+    ledger = Store(plan.root, crops.MAP).ledger
+    ledger.commit(tile, ledger.record(tile) | {"digests": ["another"]})
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(pyramid, "begin_levels", dies)
+        build(plan)
+    assert not [key for key in plan.root.keys(crops.MAP) if "/chunks/" in key]
+    build(plan)
+    assert is_of(plan.root, crops.MAP, pyramid.map_pixels(plan)) and tables[crops.MAP] != pyramid.map_pixels(plan)
 
 
 def test_an_interrupted_build_leaves_the_map_as_it_was(tmp_path, monkeypatch):

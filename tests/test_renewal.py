@@ -16,10 +16,12 @@ from made_map import bytes_of, checkpoint, map_here, write_cube
 
 from catalogs import attempts, cube
 from catalogs.attempts import take_back
+from catalogs.chunk_table import is_of, write_table
 from catalogs.crops import MAP
 from catalogs.cube import CubeUnit
 from catalogs.errors import BadInput
 from catalogs.grid import Grid, Tile
+from catalogs.map_reading import MapReader
 from catalogs.renewal import redescribe
 from catalogs.root import Root
 from catalogs.stores import Store, write_shard
@@ -27,7 +29,8 @@ from catalogs.versions import freeze
 from cluster.items import each_here
 from cluster.progress import LineProgress
 from pipelines.checkpoints import read_checkpoint
-from pipelines.map import begin_map, mapping_into
+from pipelines.devices import Places
+from pipelines.map import begin_map, make_map, mapping_into
 from pipelines.map_inputs import Sight
 from pipelines.mapping import start_mapping
 from pipelines.outcomes import Unfinished
@@ -153,6 +156,36 @@ def test_published_versions_stay_what_they_were(plan: Plan) -> None:
     change_network(plan)
     map_again(plan)
     assert {key: shelf.read(f"data/first/{key}") for key in before} == before != bytes_of(plan.root)
+
+
+def publish_here(plan: Plan) -> None:
+    """What of it is about pixels."""
+    plan.root.write(ITEM, b"{}")
+    write_table(plan.root, MAP, "these")
+    assert MapReader(plan.root, MAP, "crop").at(0, 0) == Store(plan.root, MAP).read("crop")[0, 0]
+
+
+def test_what_was_published_of_pixels_goes_before_they_do(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    change_ground(plan)
+    publish_here(plan)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr("pipelines.map.renew", dies)
+        map_again(plan)
+    assert not plan.root.exists(ITEM) and not is_of(plan.root, MAP, "these")
+    assert MapReader(plan.root, MAP, "crop").at(0, 0) == Store(plan.root, MAP).read("crop")[0, 0]
+
+
+def test_so_it_does_before_a_lost_tile_is_made_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish_here(plan)
+    monkeypatch.setattr("pipelines.map.places_of", lambda _: Places(1))
+    monkeypatch.setattr("pipelines.map.on_actors", lambda plan, start, todo, threads: dies() if todo else [])
+    make_map(plan, LineProgress(io.StringIO()))
+    assert is_of(plan.root, MAP, "these"), "nothing is to be made"
+    lost, *_ = Store(plan.root, MAP).ledger.record(str(plan.tiles[0]))["objects"]
+    plan.root.remove(f"{MAP}/{lost}")
+    with pytest.raises(Killed):
+        make_map(plan, LineProgress(io.StringIO()))
+    assert not plan.root.exists(ITEM) and not is_of(plan.root, MAP, "these")
 
 
 class Killed(BaseException):
