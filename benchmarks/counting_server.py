@@ -1,12 +1,18 @@
-"""range_server.py that counts: python counting_server.py FOLDER; GET /.counts tells requests and bytes since then."""
+"""range_server.py that counts: python counting_server.py FOLDER [MS]; GET /.counts tells requests and bytes since then.
+
+Each answer is held back for so many milliseconds, as it is on the way from another place.
+"""
 
 import json
+import sys
 import threading
+import time
 from typing import BinaryIO
 
 from range_server import Ranges, main
 
 COUNTS = "/.counts"
+WAIT = float(sys.argv[2]) / 1000 if sys.argv[2:] else 0.0
 _lock = threading.Lock()
 _seen = {"requests": 0, "bytes": 0}
 
@@ -19,10 +25,12 @@ class Counted(Ranges):
             self._tell()
             return
         _add(requests=1)
+        time.sleep(WAIT)
         super().do_GET()
 
     def do_HEAD(self) -> None:
         _add(requests=1)
+        time.sleep(WAIT)
         super().do_HEAD()
 
     def _answer(self, file: BinaryIO, size: int) -> None:

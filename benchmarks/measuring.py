@@ -76,10 +76,11 @@ def measure(command: list[str]) -> tuple[list[Measured], dict[str, Any]]:
 
 
 @contextmanager
-def serving(folder: Path, script: str = "range_server.py") -> Iterator[str]:
+def serving(folder: Path, script: str = "range_server.py", *more: str) -> Iterator[str]:
     """The address at which a process of its own serves the folder, as long as it is needed."""
     server = Path(__file__).with_name(script)
-    with subprocess.Popen([sys.executable, str(server), str(folder)], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, str(server), str(folder), *more]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield f"http://127.0.0.1:{int(process.stdout.readline())}"

@@ -29,6 +29,11 @@ Ask = Callable[[Contestant], Any]
 SIZES = {"full": (40_000, 4096, 15), "quick": (4_096, 512, 3)}
 """Pixels on a side, of a tile, and how many places are asked."""
 
+WAITS = 0, 20
+"""Milliseconds on the way to the server and back: none, as on one machine, and as to a data centre of the country."""
+
+LINE = "{wait_ms:>3} ms away  {question:<10}{contestant:<13}{median_ms:>10} ms{requests:>7} requests{kilobytes:>11} kB"
+
 SHOWN = 1250
 """Pixels that an overview has at most."""
 
@@ -114,11 +119,13 @@ def main() -> None:
     grid = grid_of_side(pixels, tile)
     with tempfile.TemporaryDirectory() as folder:
         make_map(Path(folder), grid)
-        with serving(Path(folder), "counting_server.py") as url:
-            rows = measure(url, grid, places)
+        rows = []
+        for wait in WAITS:
+            with serving(Path(folder), "counting_server.py", str(wait)) as url:
+                rows += [{"wait_ms": wait, **row} for row in measure(url, grid, places)]
     result = {"date": time.strftime("%Y-%m-%d"), "machine": machine(), "pixels": list(grid.shape), "rows": rows}
     for row in rows:
-        print("{question:<10}{contestant:<13}{median_ms:>10} ms{requests:>7} requests{kilobytes:>11} kB".format(**row))
+        print(LINE.format(**row))
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
 

@@ -1,8 +1,10 @@
 """How many pixels of each class a map has in each tile: with these, areas need no pixels but those along a border."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 from shapely import box, prepare
 from shapely.geometry.base import BaseGeometry
@@ -12,11 +14,15 @@ from catalogs.grid import Grid, Tile, Window
 from catalogs.map_reading import MapReader
 from catalogs.region_mask import outside_region
 from catalogs.root import Root
-from catalogs.stores import Coordinate, Layout, Store, write_shard
+from catalogs.shard_reading import shard_in
+from catalogs.stores import Coordinate, Layout, Store, shard_key, write_shard
 from catalogs.taxonomy import IGNORE, Taxonomy
 
 NAME = f"{MAP}/counts"
 ARRAY = "pixels"
+
+READERS = 8
+"""Tiles that are read at the same time: a bucket's answer is what takes time."""
 
 
 def count_layouts(grid: Grid, taxonomy: Taxonomy) -> dict[str, Layout]:
@@ -61,26 +67,40 @@ def counts_in(root: Root, grid: Grid, shape: BaseGeometry | None = None) -> NDAr
 
     Only tiles that the shape's border crosses are read.
     """
-    table = Store(root, NAME).read(ARRAY).astype(np.int64)
+    table = _table(root).astype(np.int64)
     if shape is None:
         return np.asarray(table.sum(axis=(0, 1)))
     prepare(shape)
-    reader = MapReader(root, MAP, "crop")
-    total = np.zeros(table.shape[-1], np.int64)
+    border, inside = list[Window](), np.zeros(table.shape[-1], np.int64)
     for tile in grid.tiles(shape):
         window = grid.window(tile)
-        whole = shape.contains_properly(box(*grid.bounds(window)))
-        total += (
-            table[window.y // grid.side, window.x // grid.side]
-            if whole
-            else _counted(reader, grid, window, shape, len(total) - 1)
-        )
-    return total
+        if shape.contains_properly(box(*grid.bounds(window))):
+            inside += table[window.y // grid.side, window.x // grid.side]
+        else:
+            border.append(window)
+    reader = MapReader(root, MAP, "crop")
+    with ThreadPoolExecutor(READERS) as readers:
+        for first in range(0, len(border), READERS):
+            some = border[first : first + READERS]
+            for window, crop in zip(some, readers.map(reader.read, some), strict=True):
+                inside += _counted(crop, grid, window, shape, len(inside) - 1)
+    return inside
 
 
-def _counted(reader: MapReader, grid: Grid, window: Window, shape: BaseGeometry, classes: int) -> NDArray[np.int64]:
+def _table(root: Root) -> NDArray[np.uint32]:
+    """As Zarr's reader has it, in half as many requests."""
+    array = zarr.open_group(root.zarr(NAME), mode="r", zarr_format=3)[ARRAY]
+    assert isinstance(array, zarr.Array)
+    key = f"{NAME}/{shard_key(ARRAY, 0, 0, 0)}"
+    table = np.empty(array.shape, "<u4")
+    shard_in(root.path(key), memoryview(root.read_part(key, 0)), 1, packed=True).read(0, table)
+    return table
+
+
+def _counted(
+    crop: NDArray[np.uint8], grid: Grid, window: Window, shape: BaseGeometry, classes: int
+) -> NDArray[np.int64]:
     """Of one tile, pixel by pixel."""
-    crop = reader.read(window)
     counts = np.bincount(crop[~outside_region(shape, grid, window)], minlength=IGNORE + 1)
     return np.append(counts[:classes], counts[IGNORE])
 

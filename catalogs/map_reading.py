@@ -4,26 +4,36 @@ Zarr's own reader asks for the index of a shard at every access, and for each ch
 indexes of many shards in one table (catalogs/chunk_table.py); of others each is asked for once.
 """
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 from math import isqrt, prod
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 import google_crc32c
 import numpy as np
 import zarr
 from numcodecs.blosc import Blosc
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from catalogs.errors import BadInput
 from catalogs.grid import Window
 from catalogs.root import Root
+from catalogs.shard_reading import shard_in
 from catalogs.shards import ABSENT
 
 GAP = 64 * 1024
 """Bytes between two chunks that are fetched with them rather than asked around: a request costs about as much."""
+
+ASKERS = 8
+"""Requests at the same time."""
+
+IN_HAND = 64
+"""Shards whose bytes may be in memory at once."""
 
 TABLE = "chunks"
 """The group of a map, or of one of its levels, that repeats the indexes of its shards."""
@@ -31,6 +41,7 @@ TABLE = "chunks"
 TOGETHER = 16_384
 """Chunks that the table tells of at once, in a square of shards: 128 kB before they are packed."""
 
+Given = TypeVar("Given")
 Place = tuple[int, int]
 
 Index = NDArray[np.unsignedinteger[Any]]
@@ -57,6 +68,7 @@ class MapReader:
     name: str
     _indexes: dict[Place, Index | None] = field(default_factory=dict, repr=False)
     _tables: dict[Place, Index | None] = field(default_factory=dict, repr=False)
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     @cached_property
     def array(self) -> zarr.Array[Any]:
@@ -67,8 +79,9 @@ class MapReader:
     def read(self, window: Window) -> NDArray[Any]:
         """Pixels of a window that lies within the array."""
         out = np.full((window.height, window.width), self.array.fill_value, self.array.dtype)
-        for shard, chunks in self._chunks_by_shard(window).items():
-            for piece, data in self._fetched(shard, chunks):
+        wanted = list(self._chunks_by_shard(window).items())
+        for first in range(0, len(wanted), IN_HAND):
+            for shard, piece, data in self._fetched(wanted[first : first + IN_HAND]):
                 self._place(piece, shard, data, window, out)
         return out
 
@@ -101,14 +114,23 @@ class MapReader:
             found.setdefault((row // down, col // across), []).append((row % down, col % across))
         return found
 
-    def _fetched(self, shard: Place, chunks: Sequence[Place]) -> Iterator[tuple[Piece, bytes]]:
-        """Chunks of a shard with their bytes; one request where all of a shard is wanted that was not seen before."""
-        key = self._key(shard)
-        whole = self._opened(shard, all_of_it=len(chunks) == self._count(shard))
-        for run in merged(self._pieces(shard, chunks)):
-            first, end = run[0].first, run[-1].end
-            data = whole[first:end] if whole else self.root.read_part(key, first, end)
-            yield from ((piece, data[piece.first - first : piece.end - first]) for piece in run)
+    def _fetched(self, wanted: Sequence[tuple[Place, list[Place]]]) -> Iterator[tuple[Place, Piece, bytes]]:
+        """Chunks of some shards with their bytes; a shard that is wanted whole, and not known, is asked once."""
+        opened = self._asked(lambda one: self._opened(one[0], len(one[1]) == self._count(one[0])), wanted)
+        whole = {shard: data for (shard, _), data in zip(wanted, opened, strict=True)}
+        runs = [(shard, run) for shard, chunks in wanted for run in merged(self._pieces(shard, chunks))]
+
+        def bytes_of(one: tuple[Place, list[Piece]]) -> bytes:
+            shard, (first, end) = one[0], _ends(one[1])
+            return whole[shard][first:end] or self.root.read_part(self._key(shard), first, end)
+
+        for (shard, run), data in zip(runs, self._asked(bytes_of, runs), strict=True):
+            first, _ = _ends(run)
+            yield from ((shard, piece, data[piece.first - first : piece.end - first]) for piece in run)
+
+    def _asked(self, ask: Callable[[Given], bytes], each: Sequence[Given]) -> Iterator[bytes]:
+        """In turn; what lies elsewhere is asked for at the same time, because it is the answer that takes time."""
+        return map(ask, each) if self.root.is_local or len(each) < 2 else _askers(os.getpid()).map(ask, each)
 
     def _pieces(self, shard: Place, chunks: Sequence[Place]) -> list[Piece]:
         index = self._indexes[shard]
@@ -126,13 +148,13 @@ class MapReader:
             self._indexes[shard] = self._told(shard)
             return b""
         data = self._part(self._key(shard), 0)
-        self._indexes[shard] = self._index(self._key(shard), data, self.per_shard) if data else None
+        self._indexes[shard] = self._index(shard, data) if data else None
         return data
 
     def index(self, shard: Place) -> Index | None:
         """What a shard itself says, (chunk, chunk, 2); None of one that was never written."""
-        data = self._part(self._key(shard), -_index_bytes(self.per_shard))
-        return self._index(self._key(shard), data, self.per_shard) if data else None
+        data = self._part(self._key(shard), -self._index_bytes)
+        return self._index(shard, data) if data else None
 
     def _told(self, shard: Place) -> Index | None:
         """What the table says of a shard, or else itself."""
@@ -147,17 +169,19 @@ class MapReader:
         """The part of the table that tells of a shard and those around it, if there is a table."""
         side = square_side(self.per_shard)
         square = shard[0] // side, shard[1] // side
-        if square not in self._tables:
-            key = f"{self.store}/{TABLE}/{self.name}/c/{square[0]}/{square[1]}/0/0/0"
-            data = self._part(key, 0)
-            self._tables[square] = self._decoded_table(key, data) if data else None
-        return self._tables[square]
+        with self._lock:  # several ask at the same time, for shards of one square
+            if square not in self._tables:
+                key = f"{self.store}/{TABLE}/{self.name}/c/{square[0]}/{square[1]}/0/0/0"
+                data = self._part(key, 0)
+                self._tables[square] = self._decoded_table(key, data) if data else None
+            return self._tables[square]
 
     def _decoded_table(self, key: str, data: bytes) -> Index:
         """A shard of Zarr, too, with one chunk."""
-        first, size = self._index(key, data, (1, 1))[0, 0].tolist()
         side = square_side(self.per_shard)
-        return self._unpacked(data[first : first + size], (side, side, *self.per_shard, 2), "<u4")
+        table = np.empty((side, side, *self.per_shard, 2), "<u4")
+        shard_in(self.root.path(key), memoryview(data), 1, packed=True).read(0, table)
+        return table
 
     def _part(self, key: str, start: int) -> bytes:
         try:
@@ -165,12 +189,17 @@ class MapReader:
         except FileNotFoundError:
             return b""
 
-    def _index(self, key: str, data: bytes, chunks: Place) -> Index:
+    @property
+    def _index_bytes(self) -> int:
         """A shard ends with first byte and length of each chunk, and a CRC32C (zarr-specs, sharding_indexed 1.0)."""
-        end = data[-_index_bytes(chunks) :]
+        return 16 * prod(self.per_shard) + 4
+
+    def _index(self, shard: Place, data: bytes) -> Index:
+        end = data[-self._index_bytes :]
         if google_crc32c.value(end[:-4]) != int.from_bytes(end[-4:], "little"):
-            raise BadInput(self.root.path(key), "is damaged: its index is not whole.", "Copy or map it again.")
-        return np.frombuffer(end[:-4], "<u8").reshape(*chunks, 2)
+            place = self.root.path(self._key(shard))
+            raise BadInput(place, "is damaged: its index is not whole.", "Copy or map it again.")
+        return np.frombuffer(end[:-4], "<u8").reshape(*self.per_shard, 2)
 
     def _place(self, piece: Piece, shard: Place, data: bytes, window: Window, out: NDArray[Any]) -> None:
         """The part of a chunk that lies in the window."""
@@ -185,14 +214,11 @@ class MapReader:
         ]
 
     def _decoded(self, data: bytes) -> NDArray[Any]:
+        """Just so much as a chunk has: what it says of its own size is not believed."""
         kind = self.array.dtype.newbyteorder("<")
         if not self.array.compressors:
             return np.frombuffer(data, kind).reshape(self.array.chunks)
-        return self._unpacked(data, self.array.chunks, kind)
-
-    def _unpacked(self, data: bytes, shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
-        """Just so much: what a chunk says of its own size is not believed."""
-        out = np.empty(shape, kind)
+        out = np.empty(self.array.chunks, kind)
         try:
             _blosc.decode(data, out)
         except (RuntimeError, ValueError) as error:
@@ -201,13 +227,19 @@ class MapReader:
         return out
 
 
+@cache
+def _askers(process: int) -> ThreadPoolExecutor:
+    """Of this process: one that was forked off has none of its parent's threads."""
+    return ThreadPoolExecutor(ASKERS, "map-reader")
+
+
+def _ends(run: Sequence[Piece]) -> tuple[int, int]:
+    return run[0].first, run[-1].end
+
+
 def square_side(per_shard: Place) -> int:
     """Shards on a side of what the table tells of at once: 32 where a shard has 16 chunks."""
     return max(isqrt(TOGETHER // prod(per_shard)), 1)
-
-
-def _index_bytes(chunks: Place) -> int:
-    return 16 * prod(chunks) + 4
 
 
 def merged(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:

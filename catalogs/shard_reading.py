@@ -66,7 +66,7 @@ def open_shards(root: Root, keys: Sequence[str], chunks: int, packed: bool) -> l
 
 def map_shard(path: Path, chunks: int) -> Shard:
     """Of a local file of packed chunks, of which only some are wanted: nothing is read ahead."""
-    return _shard(str(path), memoryview(_mapped(path, ahead=False)), chunks, packed=True)
+    return shard_in(str(path), memoryview(_mapped(path, ahead=False)), chunks, packed=True)
 
 
 def fetch_ahead(path: Path) -> None:
@@ -78,10 +78,11 @@ def fetch_ahead(path: Path) -> None:
 
 def _open(root: Root, key: str, chunks: int, packed: bool) -> Shard:
     data = memoryview(_mapped(Path(root.path(key))) if root.is_local else root.read(key))
-    return _shard(root.path(key), data, chunks, packed)
+    return shard_in(root.path(key), data, chunks, packed)
 
 
-def _shard(place: str, data: memoryview, chunks: int, packed: bool) -> Shard:
+def shard_in(place: str, data: memoryview, chunks: int, packed: bool) -> Shard:
+    """Of bytes that were fetched already."""
     index, check = data[-16 * chunks - 4 : -4], data[-4:]
     if len(index) != 16 * chunks or google_crc32c.value(bytes(index)) != int.from_bytes(check, "little"):
         raise _damaged(place, f"has no whole index of {chunks} chunks")
@@ -99,4 +100,4 @@ def _mapped(path: Path, ahead: bool = True) -> mmap.mmap | bytes:
 
 
 def _damaged(place: str, why: str) -> BadInput:
-    return BadInput(f"shard {place}", f"{why}.", "Remove that file, and give the command that wrote it again.")
+    return BadInput(f"shard {place}", f"{why}.", "Copy it again, or remove it and give the command that wrote it.")
