@@ -12,7 +12,6 @@ from typing import BinaryIO
 from range_server import Ranges, main
 
 COUNTS = "/.counts"
-WAIT = float(sys.argv[2]) / 1000 if sys.argv[2:] else 0.0
 _lock = threading.Lock()
 _seen = {"requests": 0, "bytes": 0}
 
@@ -20,17 +19,20 @@ _seen = {"requests": 0, "bytes": 0}
 class Counted(Ranges):
     """Every answer counts, also that something is not there; asking for the counts does not."""
 
+    wait = 0.0
+    """Seconds."""
+
     def do_GET(self) -> None:
         if self.path == COUNTS:
             self._tell()
             return
         _add(requests=1)
-        time.sleep(WAIT)
+        time.sleep(self.wait)
         super().do_GET()
 
     def do_HEAD(self) -> None:
         _add(requests=1)
-        time.sleep(WAIT)
+        time.sleep(self.wait)
         super().do_HEAD()
 
     def _answer(self, file: BinaryIO, size: int) -> None:
@@ -59,4 +61,5 @@ def _add(**more: int) -> None:
 
 
 if __name__ == "__main__":
+    Counted.wait = float(sys.argv[2]) / 1000 if sys.argv[2:] else 0.0
     main(Counted)

@@ -23,31 +23,37 @@ ASKED = 16
 """Shards that are asked at the same time: a bucket's answer is what takes time."""
 
 
+WHOLE = "whole"
+"""The record that says of which pixels a table is, once all of it is there."""
+
+
 def table_of(root: Root, store: str) -> Store:
     """Of a map, or of one of its levels."""
     return Store(root, f"{store}/{TABLE}")
 
 
 def is_of(root: Root, store: str, pixels: str) -> bool:
-    """Whether there is a table of these pixels."""
-    described = table_of(root, store).description()
-    return described is not None and described["of"] == pixels
+    """Whether there is a table of these pixels, and a whole one."""
+    table = table_of(root, store)
+    return (table.ledger.found(WHOLE) or {}).get("of") == pixels and table.description() is not None
 
 
 def write_table(root: Root, store: str, pixels: str) -> None:
     """Ask all shards; `pixels` tells of which map they are."""
     table, readers = table_of(root, store), [MapReader(root, store, name) for name in MAP_ARRAYS]
     layouts = {reader.name: _layout(reader.array) for reader in readers}
-    table.begin(layouts, {}, {"store": "chunk table", "of": pixels})
+    table.begin(layouts, {}, {"store": "chunk table", "pixels": pixels})
     for reader in readers:
         array = table.array(reader.name)
         for rows, cols in product(*(_squares(length, array.chunks[0]) for length in array.shape[:2])):
             write_shard(array, (rows, cols, *[slice(0, None)] * 3), _asked(reader, rows, cols))
+    table.ledger.commit(WHOLE, {"of": pixels})
 
 
 def forget_tables(root: Root, stores: Iterable[str]) -> None:
-    for store in stores:
-        root.remove(table_of(root, store).name)
+    for table in (table_of(root, store) for store in stores):
+        table.ledger.clear()
+        root.remove(table.name)
 
 
 def _layout(array: zarr.Array[Any]) -> Layout:

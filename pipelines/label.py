@@ -1,5 +1,6 @@
 """label: the parcel table to the label store, one tile at a time, on the cube's grid."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -65,9 +66,12 @@ def _take_back_changed(plan: Plan, store: Store, job: Labelling, progress: Progr
                     now[str(tile)] = outcome
                     bar.advance()
     outcomes.check()
+
+    def still(unit: str, record: Mapping[str, Any]) -> bool:
+        return bool(record.get("made_of") == now.get(unit, ""))
+
     told = "tiles", "parcels have changed"
-    units = units_of(plan, crops.LABELS)
-    renew(store, describe_labels(plan), units, lambda unit, record: record.get("made_of") == now[unit], progress, told)
+    renew(store, describe_labels(plan), units_of(plan, crops.LABELS), still, progress, told)
 
 
 def _outside(plan: Plan) -> int:

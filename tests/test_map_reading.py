@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalogs.chunk_table import is_of, table_of, write_table
+from catalogs.chunk_table import forget_tables, is_of, table_of, write_table
 from catalogs.crops import MAP, map_layouts
 from catalogs.errors import BadInput
 from catalogs.grid import Grid, Tile, Window
@@ -104,6 +104,26 @@ def test_a_table_tells_what_each_shard_tells(tabled):
         index = reader.index((tile.row, tile.col))
         assert (table[tile.row, tile.col] == (0 if index is None else index)).all()
     assert is_of(tabled.root, MAP, "these") and not is_of(tabled.root, MAP, "others")
+
+
+def test_a_table_that_was_cut_short_is_written_again(tabled, tmp_path, monkeypatch):
+    root = Root(str(tmp_path))
+    for key in tabled.root.keys(MAP):
+        if "/chunks/" not in key:
+            root.write(key, tabled.root.read(key))
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("catalogs.chunk_table._asked", killed)
+        write_table(root, MAP, "these")
+    assert table_of(root, MAP).description() and not is_of(root, MAP, "these")
+    assert MapReader(root, MAP, "crop").at(5, 5) == MapReader(tabled.root, MAP, "crop").at(5, 5)
+    write_table(root, MAP, "these")
+    assert is_of(root, MAP, "these")
+    forget_tables(root, [MAP])
+    assert not is_of(root, MAP, "these") and not list(root.keys(f"{MAP}/chunks"))
+
+
+def killed(*_):
+    raise KeyboardInterrupt
 
 
 def test_a_table_of_many_shards_comes_in_parts(tmp_path, monkeypatch):
