@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from catalogs import crops
 from catalogs.grid import Grid, Window
 from catalogs.parcels.table import Parcels
+from catalogs.parcels.table_plan import TABLE_PLAN
 from catalogs.rasterise import rasterise
 from cluster.kept import kept
-from pipelines.harmonise import TABLE_PLAN
 from pipelines.label import burn
 from pipelines.plan import Plan, make_plan
 from pipelines.project import parse_project

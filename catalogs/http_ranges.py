@@ -7,9 +7,12 @@ import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError
 from urllib3.util import parse_url
 
+from catalogs.errors import BadInput
 from catalogs.patience import Patience
 
 MISSING = (404, 410)
+REFUSED = (401, 403)
+BEYOND = 416
 NOT_NOW = (429, 500, 502, 503, 504)
 
 PATIENCE = Patience(pause=0.5)
@@ -27,6 +30,10 @@ def read_range(url: str, start: int, end: int | None = None) -> bytes:
         answer = _pool(os.getpid()).request("GET", address._replace(auth=None).url, headers=headers)
         if answer.status in MISSING:
             raise FileNotFoundError(plain)
+        if answer.status in REFUSED:
+            raise PermissionError(f"{plain} cannot be read (the server answers {answer.status})")
+        if answer.status == BEYOND:
+            raise BadInput(plain, "is shorter than was said of it.", "Copy it again, or map again.")
         if answer.status not in (200, 206):
             raise HTTPError(f"the server answers {answer.status}")
     except MaxRetryError as error:  # whose own text has all of the address

@@ -17,13 +17,13 @@ from typing import Any, TypeVar
 import google_crc32c
 import numpy as np
 import zarr
-from numcodecs.blosc import Blosc
 from numpy.typing import NDArray
 
 from catalogs.errors import BadInput
 from catalogs.grid import Window
+from catalogs.no_answer import is_no_answer
 from catalogs.root import Root
-from catalogs.shard_reading import shard_in
+from catalogs.shard_reading import shard_in, unpack
 from catalogs.shards import ABSENT
 
 GAP = 64 * 1024
@@ -31,9 +31,6 @@ GAP = 64 * 1024
 
 ASKERS = 8
 """Requests at the same time."""
-
-IN_HAND = 64
-"""Shards whose bytes may be in memory at once."""
 
 TABLE = "chunks"
 """The group of a map, or of one of its levels, that repeats the indexes of its shards."""
@@ -47,8 +44,6 @@ Place = tuple[int, int]
 Index = NDArray[np.unsignedinteger[Any]]
 """(.., chunk, chunk, 2): first byte and number of bytes of each chunk of a shard."""
 
-_blosc = Blosc()  # only to decode: a chunk says itself how it was made
-
 
 @dataclass(frozen=True)
 class Piece:
@@ -59,16 +54,38 @@ class Piece:
     end: int
 
 
+@dataclass(eq=False)
+class Known:
+    """Where chunks lie."""
+
+    indexes: dict[Place, Index | None] = field(default_factory=dict)
+    tables: dict[Place, Index | None] = field(default_factory=dict)
+    outdated: bool = False
+    """Whether the tables speak of shards that are no more."""
+    lock: Lock = field(default_factory=Lock)
+
+    def forget(self) -> bool:
+        """Ask the shards from now on; whether anything was known."""
+        known = bool(self.indexes or self.tables)
+        self.indexes, self.tables, self.outdated = {}, {}, True
+        return known
+
+
 @dataclass(frozen=True, eq=False)
 class MapReader:
-    """One array of a map or of one of its levels; keep it, since it remembers where chunks lie."""
+    """One array of a map or of one of its levels; keep it, since it remembers where chunks lie.
+
+    Of a map that is made anew meanwhile it notices that they lie elsewhere now, and asks the shards.
+    """
 
     root: Root
     store: str
     name: str
-    _indexes: dict[Place, Index | None] = field(default_factory=dict, repr=False)
-    _tables: dict[Place, Index | None] = field(default_factory=dict, repr=False)
-    _lock: Lock = field(default_factory=Lock, repr=False)
+    _known: Known = field(default_factory=Known, repr=False)
+
+    def __reduce__(self) -> Any:
+        """For another process, which learns for itself."""
+        return MapReader, (self.root, self.store, self.name)
 
     @cached_property
     def array(self) -> zarr.Array[Any]:
@@ -78,10 +95,19 @@ class MapReader:
 
     def read(self, window: Window) -> NDArray[Any]:
         """Pixels of a window that lies within the array."""
+        try:
+            return self._read(window)
+        except (BadInput, OSError) as error:
+            if is_no_answer(error) or not self._known.forget():
+                raise
+            return self._read(window)
+
+    def _read(self, window: Window) -> NDArray[Any]:
         out = np.full((window.height, window.width), self.array.fill_value, self.array.dtype)
         wanted = list(self._chunks_by_shard(window).items())
-        for first in range(0, len(wanted), IN_HAND):
-            for shard, piece, data in self._fetched(wanted[first : first + IN_HAND]):
+        at_once = 1 if self.root.is_local else ASKERS
+        for first in range(0, len(wanted), at_once):
+            for shard, piece, data in self._fetched(wanted[first : first + at_once]):
                 self._place(piece, shard, data, window, out)
         return out
 
@@ -133,7 +159,7 @@ class MapReader:
         return map(ask, each) if self.root.is_local or len(each) < 2 else _askers(os.getpid()).map(ask, each)
 
     def _pieces(self, shard: Place, chunks: Sequence[Place]) -> list[Piece]:
-        index = self._indexes[shard]
+        index = self._known.indexes[shard]
         if index is None:  # nothing was ever mapped there
             return []
         found = ((chunk, *index[chunk].tolist()) for chunk in chunks)
@@ -142,13 +168,13 @@ class MapReader:
 
     def _opened(self, shard: Place, all_of_it: bool) -> bytes:
         """Learn a shard's index, and hand on its bytes where all were fetched."""
-        if shard in self._indexes:
+        if shard in self._known.indexes:
             return b""
         if not all_of_it:
-            self._indexes[shard] = self._told(shard)
+            self._known.indexes[shard] = self._told(shard)
             return b""
         data = self._part(self._key(shard), 0)
-        self._indexes[shard] = self._index(shard, data) if data else None
+        self._known.indexes[shard] = self._index(shard, data) if data else None
         return data
 
     def index(self, shard: Place) -> Index | None:
@@ -169,12 +195,15 @@ class MapReader:
         """The part of the table that tells of a shard and those around it, if there is a table."""
         side = square_side(self.per_shard)
         square = shard[0] // side, shard[1] // side
-        with self._lock:  # several ask at the same time, for shards of one square
-            if square not in self._tables:
+        with self._known.lock:  # several ask at the same time, for shards of one square
+            if square not in self._known.tables:
                 key = f"{self.store}/{TABLE}/{self.name}/c/{square[0]}/{square[1]}/0/0/0"
-                data = self._part(key, 0)
-                self._tables[square] = self._decoded_table(key, data) if data else None
-            return self._tables[square]
+                try:
+                    data = b"" if self._known.outdated else self._part(key, 0)
+                except PermissionError:  # what a bucket answers to who may not list it
+                    data = b""
+                self._known.tables[square] = self._decoded_table(key, data) if data else None
+            return self._known.tables[square]
 
     def _decoded_table(self, key: str, data: bytes) -> Index:
         """A shard of Zarr, too, with one chunk."""
@@ -214,13 +243,12 @@ class MapReader:
         ]
 
     def _decoded(self, data: bytes) -> NDArray[Any]:
-        """Just so much as a chunk has: what it says of its own size is not believed."""
         kind = self.array.dtype.newbyteorder("<")
         if not self.array.compressors:
             return np.frombuffer(data, kind).reshape(self.array.chunks)
         out = np.empty(self.array.chunks, kind)
         try:
-            _blosc.decode(data, out)
+            unpack(data, out)
         except (RuntimeError, ValueError) as error:
             why = f"is damaged: a chunk cannot be unpacked ({error})."
             raise BadInput(self.root.path(f"{self.store}/{self.name}"), why, "Copy or map it again.") from error

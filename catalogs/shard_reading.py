@@ -21,6 +21,11 @@ from numpy.typing import DTypeLike, NDArray
 from catalogs.errors import BadInput
 from catalogs.root import Root
 
+HEAD = 16
+"""Bytes at the start of what Blosc packs, with its lengths: the plain one at 4, the packed one at 12."""
+
+Buffer = bytes | memoryview
+
 _blosc = Blosc()  # only to decode: a chunk says itself how it was made
 
 
@@ -41,7 +46,7 @@ class Shard:
             np.copyto(out, self.view(chunk, out.shape, out.dtype))
             return
         try:
-            _blosc.decode(self._bytes(chunk), out)
+            unpack(self._bytes(chunk), out)
         except (RuntimeError, ValueError) as error:
             raise _damaged(self.place, f"has a chunk {chunk} that cannot be decoded ({error})") from error
 
@@ -57,6 +62,15 @@ class Shard:
         if first + length > len(self.data):
             raise _damaged(self.place, f"has no chunk {chunk}")
         return self.data[first : first + length]
+
+
+def unpack(data: Buffer, out: NDArray[Any]) -> None:
+    """What Blosc packed, if it is just so long and fills just that: Blosc itself believes whatever a chunk says."""
+    head = bytes(memoryview(data)[:HEAD])
+    plain, packed = (int.from_bytes(head[start : start + 4], "little") for start in (4, 12))
+    if len(head) < HEAD or packed != len(memoryview(data)) or plain != out.nbytes:
+        raise ValueError(f"{len(memoryview(data))} bytes that say they are {packed} and hold {plain}")
+    _blosc.decode(data, out)
 
 
 def open_shards(root: Root, keys: Sequence[str], chunks: int, packed: bool) -> list[Shard]:

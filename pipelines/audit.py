@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from catalogs import crops, cube
 from catalogs.grid import Bounds
+from catalogs.parcels.table_plan import table_description
 from catalogs.root import Root
 from catalogs.stores import Store
 from cluster.progress import Bar, Progress
@@ -19,8 +20,8 @@ from pipelines.audit_pictures import PROBLEMS as PROBLEM_NAMES
 from pipelines.audit_pictures import Frame, ProblemIds, crop_picture, frame_of, label_picture, problem_picture
 from pipelines.audit_rasters import curve_figures, label_figures
 from pipelines.curves import find_contradictions
-from pipelines.harmonise import harmonise, table_description
-from pipelines.label_plan import has_other_parcels
+from pipelines.harmonise import harmonise
+from pipelines.label_plan import check_burning, has_other_parcels
 from pipelines.plan import Plan
 from pipelines.stored import units_of
 
@@ -52,6 +53,7 @@ def audit_labels(plan: Plan, progress: Progress) -> dict[str, Any]:
 
 def audit(plan: Plan, progress: Progress) -> dict[str, Any]:
     """Everything that can be told with what there is: parcels always, labels and curves once they are made."""
+    check_burning(plan)
     records = harmonise(plan, progress)
     if _has_labels(plan):
         return audit_labels(plan, progress)

@@ -1,7 +1,6 @@
 """harmonise: a parcel file to the parcel table of a run, one part of the file at a time."""
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -16,12 +15,14 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from catalogs.description import identity
 from catalogs.errors import BadInput
 from catalogs.parcels.crosswalks import Crosswalk
 from catalogs.parcels.mending import SOUND, Objects, hectares, mend, outlines
 from catalogs.parcels.part_record import OTHER_YEAR, dropped, kept_rows
 from catalogs.parcels.sources import Chunk, Source, declared_year, open_source, read_chunk
 from catalogs.parcels.table import FOLDER, Rows, part_key, part_numbers, write_part
+from catalogs.parcels.table_plan import TABLE_PLAN, check_latest, describe_again, table_description
 from catalogs.renewal import changed_between
 from catalogs.root import Root
 from catalogs.stores import Store
@@ -33,9 +34,6 @@ from pipelines.plan import Plan
 
 PART = 100_000
 """Features of the file in a part: a worker holds one, and a country of ten million has a hundred."""
-
-TABLE_PLAN = f"{FOLDER}/_plan.json"
-"""What the table was planned from; readers of folders of Parquet leave out names like this one."""
 
 INPUTS = ("file", "layer", "file_crs", "columns", "kind", "year", "year_named", "crosswalk")
 """What of that may change after the table was begun: the parcels and how they are read, not where they lie."""
@@ -55,6 +53,8 @@ class Harmonising:
     year: int | None
     """if given, declarations that say another year are left out"""
     part: int = PART
+    described: str = ""
+    """What the table is planned from, in one word: as long as it is, this job's parts count."""
 
     @property
     def parts(self) -> range:
@@ -66,8 +66,8 @@ def harmonise(plan: Plan, progress: Progress) -> list[dict[str, Any]]:
     plan.project.check_declared()
     labels, crosswalk = plan.project.labels, plan.crosswalk  # a wrong mapping is told before anything is downloaded
     source = open_source(local_copy(plan, progress), plan.asked, scratch(plan))
-    job = Harmonising(plan.root, source, crosswalk, plan.grid.crs, plan.region, labels.year)
-    described = describe_table(plan, source)
+    described, grid = describe_table(plan, source), plan.grid
+    job = Harmonising(plan.root, source, crosswalk, grid.crs, plan.region, labels.year, described=identity(described))
     take_back_changed(plan.root, described, progress)
     return fill_table(job, described, _workers_here(plan), progress)
 
@@ -85,7 +85,7 @@ def take_back_changed(root: Root, described: Mapping[str, Any], progress: Progre
     if changed and units:
         progress.say(f"parcels: all are read anew: another {', '.join(changed)}")
         table.take_back((unit, [f"{unit}.parquet"]) for unit in sorted(units))
-        _plan_table(root, described)
+        describe_again(root, described)
 
 
 def fill_table(
@@ -125,17 +125,8 @@ def begin_table(root: Root, description: Mapping[str, Any]) -> Store:
         raise BadInput(root.path(FOLDER), why, "Move it away, or choose another [store] root.")
     else:
         table.ledger.clear()
-        _plan_table(root, description)
+        describe_again(root, description)
     return table
-
-
-def _plan_table(root: Root, description: Mapping[str, Any]) -> None:
-    root.write(TABLE_PLAN, json.dumps(description, indent=1, sort_keys=True).encode())
-
-
-def table_description(root: Root) -> dict[str, Any]:
-    described: dict[str, Any] = json.loads(root.read(TABLE_PLAN))
-    return described
 
 
 def harmonise_part(job: Harmonising, number: int) -> dict[str, Any]:
@@ -163,6 +154,7 @@ def harmonise_part(job: Harmonising, number: int) -> dict[str, Any]:
         outline=outlines(mended.shapes[kept]),
         geometry=mended.shapes[kept],
     )
+    check_latest(job.root, job.described)
     write_part(job.root, number, rows)
     record = {**dropped(chunk.numbers, fault), **kept_rows(rows), "seconds": round(time.monotonic() - began, 3)}
     Store(job.root, FOLDER).ledger.commit(_unit(number), record)

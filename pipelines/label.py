@@ -5,6 +5,8 @@ from functools import partial
 from typing import Any
 
 from catalogs import crops
+from catalogs.description import identity
+from catalogs.parcels.table_plan import table_description
 from catalogs.stores import Store, spatial_coordinates
 from catalogs.taxonomy import BACKGROUND, IGNORE
 from cluster.items import item_workers
@@ -32,7 +34,8 @@ def label(plan: Plan, progress: Progress) -> dict[str, Any]:
 def burn(plan: Plan, progress: Progress) -> None:
     """Fill the label store from the parcel table."""
     store = Store(plan.root, crops.LABELS)
-    job = Labelling(plan.root, plan.grid, plan.region, _outside(plan), rule_of(plan))
+    table = identity(table_description(plan.root))
+    job = Labelling(plan.root, plan.grid, plan.region, _outside(plan), rule_of(plan), table)
     if has_other_parcels(plan):
         _take_back_changed(plan, store, job, progress)
     store.begin(

@@ -3,10 +3,10 @@
 from typing import Any
 
 from catalogs import crops
+from catalogs.parcels.table_plan import table_description
 from catalogs.rasterise import Rule
 from catalogs.renewal import changed_inputs, without
 from catalogs.stores import Store
-from pipelines.harmonise import table_description
 from pipelines.plan import Plan
 
 INPUTS = ("parcels",)

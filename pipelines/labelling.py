@@ -11,6 +11,7 @@ from catalogs import crops
 from catalogs.burnt_parcels import tell
 from catalogs.grid import Grid, Tile
 from catalogs.parcels.table import Parcels, read_parcels
+from catalogs.parcels.table_plan import check_latest
 from catalogs.rasterise import Rule, rasterise
 from catalogs.region_mask import outside_region
 from catalogs.root import Root
@@ -28,6 +29,8 @@ class Labelling:
     outside: int
     """The class of ground in no parcel."""
     rule: Rule
+    table: str = ""
+    """What the parcel table is planned from, in one word: as long as it is, this job's tiles count."""
 
 
 def label_tile(job: Labelling, tile: Tile) -> dict[str, Any]:
@@ -39,6 +42,7 @@ def label_tile(job: Labelling, tile: Tile) -> dict[str, Any]:
     abroad = outside_region(job.region, job.grid, window)
     if abroad.any():
         crop[abroad], parcel[abroad] = IGNORE, 0  # other countries' fields are not declared here: none are known
+    check_latest(job.root, job.table)
     store = Store(job.root, crops.LABELS)
     crops_here, parcels_here = store.arrays("crop", "parcel")
     digests = [write_shard(crops_here, window.slices, crop), write_shard(parcels_here, window.slices, parcel)]

@@ -7,7 +7,6 @@ from typing import Any
 
 from catalogs import crops, cube
 from catalogs.bands import BANDS
-from catalogs.chunk_table import forget_tables
 from catalogs.cube import CubeUnit
 from catalogs.description import identity
 from catalogs.errors import BadInput
@@ -25,7 +24,7 @@ from pipelines.network_actors import on_actors, places_of
 from pipelines.outcomes import Outcomes
 from pipelines.plan import Plan
 from pipelines.renewal import renew
-from pipelines.stored import ITEM, check_whole, identity_of, units_of
+from pipelines.stored import check_whole, hide_map, identity_of, units_of
 
 
 def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
@@ -39,7 +38,7 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     missing = set(store.to_do(units_of(plan, crops.MAP)))
     todo = [tile for tile in plan.tiles if str(tile) in missing]
     if todo:
-        _hide(plan)
+        hide_map(plan)
     places = places_of(plan) if todo else Places(1)
     plan.check_memory(plan.bytes_to_map_with(settings_of(card), places.in_hand, places.gpus), places.actors)
     outcomes, windows = Outcomes(store), set[int]()
@@ -64,7 +63,7 @@ def begin_map(plan: Plan, card: Card, progress: Progress) -> tuple[Store, dict[s
     store, described = Store(plan.root, crops.MAP), describe_map(plan, card)
     changed = changed_inputs(store, described, INPUTS)
     if changed or store.description() is None:
-        _hide(plan)
+        hide_map(plan)
     if changed:
         told = "tiles", "the checkpoint has changed" if "checkpoint" in changed else "scenes have changed"
         renew(store, described, units_of(plan, crops.MAP), _still_made_of(plan, card), progress, told)
@@ -76,12 +75,6 @@ def begin_map(plan: Plan, card: Card, progress: Progress) -> tuple[Store, dict[s
         {"title": f"Crop map of {plan.project.region.name}", "Conventions": "CF-1.11"},
     )
     return store, described
-
-
-def _hide(plan: Plan) -> None:
-    """What is said of a published map's pixels goes before any of them changes."""
-    plan.root.remove(ITEM)
-    forget_tables(plan.root, [crops.MAP])
 
 
 def _still_made_of(plan: Plan, card: Card) -> Callable[[str, Record], bool]:

@@ -41,9 +41,9 @@ Task = tuple[Square, str]
 
 def build_pyramid(plan: Plan, progress: Progress) -> str:
     """Make what is missing or older than the pixels below it, then let readers see it. Tells which pixels they are."""
-    pixels, stores = map_pixels(plan), [MAP, *(f"{MAP}/{factor}" for factor in factors(plan.grid))]
+    pixels, stores = map_pixels(plan), _stores(plan)
     if not is_of(plan.root, MAP, pixels):
-        forget_tables(plan.root, stores)  # before levels are made anew
+        forget_tables(plan.root, stores)
     begin_levels(plan)
     squares = {source: squares_of(plan.grid, source, plan.tiles) for source in sources(plan.grid)}
     with progress.stage("pyramid", sum(map(len, squares.values())), "squares") as bar:
@@ -56,6 +56,11 @@ def build_pyramid(plan: Plan, progress: Progress) -> str:
             write_table(plan.root, store, pixels)
     set_attributes(plan.root, MAP, map_attributes(plan.grid, factors(plan.grid)))
     return pixels
+
+
+def _stores(plan: Plan) -> list[str]:
+    """The map and its levels."""
+    return [MAP, *(f"{MAP}/{factor}" for factor in factors(plan.grid))]
 
 
 def map_pixels(plan: Plan) -> str:
@@ -81,6 +86,7 @@ def _thin_all(plan: Plan, squares: list[Square], bar: Bar) -> None:
     bar.advance(len(squares) - len(todo))
     if not todo:
         return
+    forget_tables(plan.root, _stores(plan))  # before shards of levels are made anew
     outcomes = Outcomes(Store(plan.root, SQUARES))
     job = Thinning(plan.root, plan.grid, len(plan.taxonomy.names))
     for task, outcome in _each(plan, partial(thin_square, job), todo):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from catalogs import crops, cube
+from catalogs.chunk_table import forget_tables
 from catalogs.cube import cube_units
 from catalogs.description import identity
 from catalogs.errors import BadInput
@@ -38,6 +39,12 @@ def check_whole(plan: Plan, *names: str) -> None:
         lacking = store.missing(units_of(plan, name))
         if lacking:
             raise Unfinished(f"{name} lacks {len(lacking)} units; give `furrow {VERB_OF[name]}` again")
+
+
+def hide_map(plan: Plan) -> None:
+    """What is said of a published map's pixels goes before any of them changes."""
+    plan.root.remove(ITEM)
+    forget_tables(plan.root, [crops.MAP])
 
 
 def identity_of(root: Root, name: str, verb: str) -> str:

@@ -18,7 +18,7 @@ from cluster.progress import Progress
 from pipelines.map_inputs import Sight, plan_word
 from pipelines.outcomes import Unfinished
 from pipelines.plan import Plan
-from pipelines.stored import missing, units_of
+from pipelines.stored import hide_map, missing, units_of
 
 SHOWN = 5
 
@@ -58,7 +58,8 @@ def verify(plan: Plan, progress: Progress, repair: bool = False) -> dict[str, An
             else:
                 wrong[str(tile)] = found if isinstance(found, str) else f"cannot be read ({found})"
             bar.advance()
-    if repair:
+    if repair and wrong:
+        hide_map(plan)
         objects = dict(units_of(plan, crops.MAP))
         store.take_back((unit, objects.get(unit, ())) for unit in wrong)
     if wrong:

@@ -1,6 +1,7 @@
 """Ranges of files behind HTTP: the bytes that were asked for, whatever the network does on the way."""
 
 import multiprocessing
+import re
 import traceback
 from collections.abc import Iterator
 from itertools import repeat
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from loopback import Forwarder, Proxy, answers, cut, file_server, serving
 
+from catalogs.errors import BadInput
 from catalogs.http_ranges import read_range
 from catalogs.no_answer import is_no_answer
 from catalogs.root import Root
@@ -52,14 +54,23 @@ def test_what_is_not_there_is_told_as_such(remote):
         remote[1].read_part("other", 0, 4)
 
 
-@pytest.mark.parametrize("status", [403, 416])
-def test_a_refusal_is_told_with_the_address_and_no_secret(remote, status):
+@pytest.mark.parametrize(
+    ("status", "kind", "told"),
+    [
+        (403, PermissionError, "cannot be read (the server answers 403)"),
+        (410, FileNotFoundError, "shard"),
+        (416, BadInput, "is shorter than was said of it"),
+        (418, ConnectionError, "cannot be read (the server answers 418)"),
+    ],
+)
+def test_a_refusal_is_told_with_the_address_and_no_secret(remote, status, kind, told):
     proxy, root = remote
     proxy.faults.append(answers(status))
     url = root.url.replace("//", "//me:secret@")
-    with pytest.raises(ConnectionError, match=rf"shard cannot be read \(the server answers {status}") as told:
+    with pytest.raises(kind, match=re.escape(told)) as refusal:
         read_range(f"{url}/shard?signature=secret", 0, 4)
-    assert is_no_answer(told.value) and "secret" not in str(told.value)
+    assert is_no_answer(refusal.value) == (kind is ConnectionError)
+    assert "shard" in str(refusal.value) and "secret" not in str(refusal.value)
 
 
 def test_a_name_and_password_in_the_address_are_given(remote):

@@ -29,6 +29,7 @@ from catalogs.grid import Grid
 from catalogs.parcels.crosswalks import open_crosswalk
 from catalogs.parcels.sources import Asked, open_source
 from catalogs.parcels.table import Parcels, part_key, part_numbers, read_columns, read_parcels
+from catalogs.parcels.table_plan import table_description
 from catalogs.rasterise import Rule, rasterise
 from catalogs.root import Root
 from catalogs.stores import Store
@@ -37,7 +38,7 @@ from catalogs.taxonomy import ten_crops
 from cluster.kept import kept
 from cluster.progress import LineProgress
 from pipelines import harmonise as harmonising
-from pipelines.harmonise import Harmonising, begin_table, fill_table, harmonise, harmonise_part, table_description
+from pipelines.harmonise import Harmonising, begin_table, fill_table, harmonise, harmonise_part
 from pipelines.label import burn
 from pipelines.label_plan import describe_labels, rule_of
 from pipelines.labelling import Labelling, label_tile

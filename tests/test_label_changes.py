@@ -209,7 +209,7 @@ def test_killed_while_things_are_taken_back_it_goes_on(
     assert contents(plan) == from_nothing(folder)
 
 
-@pytest.mark.parametrize("moment", ["pipelines.harmonise._plan_table", "pipelines.renewal.redescribe"])
+@pytest.mark.parametrize("moment", ["pipelines.harmonise.describe_again", "pipelines.renewal.redescribe"])
 def test_killed_before_it_is_said_what_things_are_made_of_now(
     folder: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
@@ -224,6 +224,42 @@ def test_killed_before_it_is_said_what_things_are_made_of_now(
         label_again(plan)
     label_again(plan)
     assert contents(plan) == from_nothing(folder)
+
+
+def test_a_worker_of_before_the_change_writes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It outlived its run, and wakes when everything has been made anew."""
+    plan, jobs = plan_of(folder), list[tuple[Any, Any]]()
+    Store(plan.root, FOLDER).ledger.clear()
+    Store(plan.root, crops.LABELS).ledger.clear()
+
+    @contextmanager
+    def asleep(*_: Any) -> Iterator[Any]:
+        yield lambda work, items: ((item, jobs.append((work, item))) for item in items)
+
+    with monkeypatch.context() as patched:
+        for module in ("harmonise", "label"):
+            patched.setattr(f"pipelines.{module}.item_workers", asleep)
+        patched.setattr("pipelines.harmonise._workers_for", asleep)
+        with pytest.raises(FileNotFoundError):  # no part has a record
+            harmonise(plan, LineProgress(io.StringIO()))
+        burn(plan, LineProgress(io.StringIO()))
+    with_declarations(folder, another_crop)
+    label_again(plan)
+    expected = from_nothing(folder)
+    assert len(jobs) == 1 + len(plan.tiles) and contents(plan) == expected
+    for work, item in jobs:
+        with pytest.raises(BadInput, match="planned anew since this run began"):
+            work(item)
+    assert contents(plan) == expected
+
+
+def test_an_audit_with_another_way_of_burning_takes_nothing_back(folder: Path) -> None:
+    before = contents(plan_of(folder))
+    with_declarations(folder, another_crop)
+    plan = plan_of(folder, **{"[patches]": 'rule = "touched"\n[patches]'})
+    with pytest.raises(BadInput, match=r"labels.*planned differently \(rule"):
+        audit(plan, LineProgress(io.StringIO()))
+    assert contents(plan) == before
 
 
 def test_another_way_of_burning_is_refused_before_anything_is_taken_back(folder: Path) -> None:

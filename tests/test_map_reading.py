@@ -1,5 +1,6 @@
 """The map's own reader: the pixels of Zarr's reader, in as few requests as it promises."""
 
+import pickle
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from urllib3.exceptions import HTTPError
 
 from catalogs.chunk_table import forget_tables, is_of, table_of, write_table
 from catalogs.crops import MAP, map_layouts
@@ -67,9 +69,7 @@ def test_a_whole_shard_comes_in_one_request(store, monkeypatch):
 @pytest.fixture(scope="module")
 def tabled(store, tmp_path_factory) -> Store:
     """The same, with a table of its chunks; the other arrays were never written."""
-    root = Root(str(tmp_path_factory.mktemp("tabled")))
-    for key in store.root.keys(MAP):
-        root.write(key, store.root.read(key))
+    root = copied(store.root, tmp_path_factory.mktemp("tabled"))
     write_table(root, MAP, "these")
     return Store(root, MAP)
 
@@ -104,6 +104,64 @@ def test_a_table_tells_what_each_shard_tells(tabled):
         index = reader.index((tile.row, tile.col))
         assert (table[tile.row, tile.col] == (0 if index is None else index)).all()
     assert is_of(tabled.root, MAP, "these") and not is_of(tabled.root, MAP, "others")
+
+
+def copied(source: Root, target: Path) -> Root:
+    root = Root(str(target))
+    for name in source.keys(MAP):
+        root.write(name, source.read(name))
+    return root
+
+
+@pytest.mark.parametrize("change", ["shorter", "longer", "gone"])
+def test_a_reader_notices_that_shards_have_been_made_anew(tabled, tmp_path, change):
+    """Its own table, and the one that somebody left there, speak of shards that are no more."""
+    root = copied(tabled.root, tmp_path)
+    reader = MapReader(root, MAP, "crop")
+    assert [reader.at(y, 5) for y in (5, 300)]
+    store = Store(root, MAP)
+    if change == "gone":
+        root.remove(f"{MAP}/crop/c/0/0")
+    else:
+        chance = np.random.default_rng(7)
+        pixels = np.full((512, 512), 3) if change == "shorter" else chance.integers(0, 255, (512, 512))
+        write_shard(store.array("crop"), (slice(0, 512), slice(0, 512)), pixels.astype(np.uint8))
+    pixels, window = store.read("crop"), Window(200, 200, 400, 400)
+    for one in (reader, MapReader(root, MAP, "crop")):
+        assert (one.read(window) == pixels[window.slices]).all()
+        assert one.at(600, 5) == pixels[600, 5]
+
+
+def test_a_bucket_that_hides_what_is_not_there_has_no_table(store, monkeypatch):
+    read = Root.read_part
+
+    def forbidding(root, key, *given):
+        if "/chunks/" in key:
+            raise PermissionError(key)
+        return read(root, key, *given)
+
+    monkeypatch.setattr(Root, "read_part", forbidding)
+    assert MapReader(store.root, MAP, "crop").at(10, 10) == store.read("crop")[10, 10]
+
+
+def test_a_server_that_does_not_answer_is_not_asked_again_for_the_shards(tabled, monkeypatch):
+    reader = MapReader(tabled.root, MAP, "crop")
+    reader.at(10, 10)
+    asked = []
+
+    def silent(root, *given):
+        asked.append(given)
+        raise ConnectionError("nobody there") from HTTPError()
+
+    monkeypatch.setattr(Root, "read_part", silent)
+    with pytest.raises(ConnectionError, match="nobody there"):
+        reader.at(10, 10)
+    assert len(asked) == 1
+
+
+def test_a_reader_goes_to_another_process(tabled):
+    reader = MapReader(tabled.root, MAP, "crop")
+    assert pickle.loads(pickle.dumps(reader)).at(10, 10) == reader.at(10, 10)
 
 
 def test_a_table_that_was_cut_short_is_written_again(tabled, tmp_path, monkeypatch):
@@ -147,9 +205,7 @@ def test_parts_of_the_table_have_about_as_many_chunks(per_shard, side):
 
 def test_a_damaged_table_or_chunk_is_told(tabled, tmp_path):
     for key, place in ((f"{MAP}/chunks/crop/c/0/0/0/0/0", -10), (f"{MAP}/crop/c/0/0", 0)):
-        root = Root(str(tmp_path / str(place)))
-        for name in tabled.root.keys(MAP):
-            root.write(name, tabled.root.read(name))
+        root = copied(tabled.root, tmp_path / str(place))
         data = bytearray(root.read(key))
         data[place] ^= 255
         root.write(key, bytes(data))
@@ -179,9 +235,7 @@ def test_runs_are_parted_where_much_lies_between():
 
 
 def test_a_damaged_index_is_told(store, tmp_path):
-    root = Root(str(tmp_path))
-    for key in store.root.keys(MAP):
-        root.write(key, store.root.read(key))
+    root = copied(store.root, tmp_path)
     path = Path(root.path(f"{MAP}/crop/c/0/0"))
     data = bytearray(path.read_bytes())
     data[-10] ^= 1

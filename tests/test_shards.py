@@ -7,11 +7,13 @@ import pytest
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
+from numcodecs.blosc import Blosc
 from zarr.codecs import BloscCodec
 from zarr.core.indexing import morton_order_iter
 
 from catalogs.crops import FLAT
 from catalogs.patch_store import PACKED
+from catalogs.shard_reading import unpack
 from catalogs.shards import encode_shard, z_order
 from catalogs.stores import CODEC, write_shard
 
@@ -83,3 +85,21 @@ def test_blocks_need_not_lie_in_one_piece_of_memory(tmp_path):
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=4).map(tuple))
 def test_chunks_lie_in_zarrs_order(shape):
     assert list(z_order(shape)) == list(morton_order_iter(shape))
+
+
+@pytest.mark.parametrize("damage", ["less", "more", "cut", "longer", "empty"])
+def test_what_is_packed_fills_just_what_is_there_for_it(damage):
+    """Blosc by itself would leave the rest as memory happened to be, or read beyond the bytes."""
+    numbers, out = np.arange(1000, dtype=np.uint16), np.zeros(1000, np.uint16)
+    data = Blosc().encode(numbers)
+    unpack(data, out)
+    assert (out == numbers).all()
+    damaged = {
+        "less": Blosc().encode(numbers[:50]),
+        "more": Blosc().encode(np.arange(1001, dtype=np.uint16)),
+        "cut": data[:-1],
+        "longer": data + b"0",
+        "empty": b"",
+    }
+    with pytest.raises(ValueError, match="bytes that say they are"):
+        unpack(damaged[damage], out)
