@@ -19,7 +19,7 @@ OBJECT_STORE_BYTES = 200 * 1024**2
 IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """What Ray sets for a command that was submitted as a job."""
 
-LEFT_OUT = ["/.*", "/tests", "/docs", "/benchmarks", "/furrow-demo*", "*.zarr"]
+LEFT_OUT = ["/.?*", "/tests", "/docs", "/benchmarks", "/furrow-demo*", "*.zarr"]
 
 FAREWELL = 5
 """Seconds in which a cluster has to answer a goodbye; one that is gone would keep us for a minute and then kill us."""
