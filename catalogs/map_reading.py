@@ -39,6 +39,7 @@ TOGETHER = 16_384
 """Chunks that the table tells of at once, in a square of shards: 128 kB before they are packed."""
 
 Given = TypeVar("Given")
+Answer = TypeVar("Answer")
 Place = tuple[int, int]
 
 Index = NDArray[np.unsignedinteger[Any]]
@@ -65,8 +66,8 @@ class Known:
     lock: Lock = field(default_factory=Lock)
 
     def forget(self) -> bool:
-        """Ask the shards from now on; whether anything was known."""
-        known = bool(self.indexes or self.tables)
+        """Ask the shards from now on; whether anything had been known, to this reader or another at the same time."""
+        known = bool(self.indexes or self.tables or self.outdated)
         self.indexes, self.tables, self.outdated = {}, {}, True
         return known
 
@@ -100,7 +101,7 @@ class MapReader:
         except (BadInput, OSError) as error:
             if is_no_answer(error) or not self._known.forget():
                 raise
-            return self._read(window)
+            return self._read(window)  # what is damaged for good is found so once more
 
     def _read(self, window: Window) -> NDArray[Any]:
         out = np.full((window.height, window.width), self.array.fill_value, self.array.dtype)
@@ -142,40 +143,33 @@ class MapReader:
 
     def _fetched(self, wanted: Sequence[tuple[Place, list[Place]]]) -> Iterator[tuple[Place, Piece, bytes]]:
         """Chunks of some shards with their bytes; a shard that is wanted whole, and not known, is asked once."""
-        opened = self._asked(lambda one: self._opened(one[0], len(one[1]) == self._count(one[0])), wanted)
-        whole = {shard: data for (shard, _), data in zip(wanted, opened, strict=True)}
-        runs = [(shard, run) for shard, chunks in wanted for run in merged(self._pieces(shard, chunks))]
+        opened = dict(
+            self._asked(lambda one: (one[0], self._opened(one[0], len(one[1]) == self._count(one[0]))), wanted)
+        )
+        runs = [(shard, run) for shard, chunks in wanted for run in merged(_pieces(opened[shard][0], chunks))]
 
         def bytes_of(one: tuple[Place, list[Piece]]) -> bytes:
             shard, (first, end) = one[0], _ends(one[1])
-            return whole[shard][first:end] or self.root.read_part(self._key(shard), first, end)
+            return opened[shard][1][first:end] or self.root.read_part(self._key(shard), first, end)
 
         for (shard, run), data in zip(runs, self._asked(bytes_of, runs), strict=True):
             first, _ = _ends(run)
             yield from ((shard, piece, data[piece.first - first : piece.end - first]) for piece in run)
 
-    def _asked(self, ask: Callable[[Given], bytes], each: Sequence[Given]) -> Iterator[bytes]:
+    def _asked(self, ask: Callable[[Given], Answer], each: Sequence[Given]) -> Iterator[Answer]:
         """In turn; what lies elsewhere is asked for at the same time, because it is the answer that takes time."""
         return map(ask, each) if self.root.is_local or len(each) < 2 else _askers(os.getpid()).map(ask, each)
 
-    def _pieces(self, shard: Place, chunks: Sequence[Place]) -> list[Piece]:
-        index = self._known.indexes[shard]
-        if index is None:  # nothing was ever mapped there
-            return []
-        found = ((chunk, *index[chunk].tolist()) for chunk in chunks)
-        pieces = [Piece(chunk, first, first + size) for chunk, first, size in found if size and first != ABSENT]
-        return sorted(pieces, key=lambda piece: piece.first)
-
-    def _opened(self, shard: Place, all_of_it: bool) -> bytes:
-        """Learn a shard's index, and hand on its bytes where all were fetched."""
-        if shard in self._known.indexes:
-            return b""
-        if not all_of_it:
-            self._known.indexes[shard] = self._told(shard)
-            return b""
-        data = self._part(self._key(shard), 0)
-        self._known.indexes[shard] = self._index(shard, data) if data else None
-        return data
+    def _opened(self, shard: Place, all_of_it: bool) -> tuple[Index | None, bytes]:
+        """A shard's index, and its bytes where all were fetched."""
+        known, data = self._known.indexes, b""
+        if shard not in known:
+            data = self._part(self._key(shard), 0) if all_of_it else b""
+            if all_of_it:
+                known[shard] = self._index(shard, data) if data else None
+            else:
+                known[shard] = self._told(shard)
+        return known[shard], data
 
     def index(self, shard: Place) -> Index | None:
         """What a shard itself says, (chunk, chunk, 2); None of one that was never written."""
@@ -196,14 +190,15 @@ class MapReader:
         side = square_side(self.per_shard)
         square = shard[0] // side, shard[1] // side
         with self._known.lock:  # several ask at the same time, for shards of one square
-            if square not in self._known.tables:
+            tables = self._known.tables
+            if square not in tables:
                 key = f"{self.store}/{TABLE}/{self.name}/c/{square[0]}/{square[1]}/0/0/0"
                 try:
                     data = b"" if self._known.outdated else self._part(key, 0)
                 except PermissionError:  # what a bucket answers to who may not list it
                     data = b""
-                self._known.tables[square] = self._decoded_table(key, data) if data else None
-            return self._known.tables[square]
+                tables[square] = self._decoded_table(key, data) if data else None
+            return tables[square]
 
     def _decoded_table(self, key: str, data: bytes) -> Index:
         """A shard of Zarr, too, with one chunk."""
@@ -253,6 +248,14 @@ class MapReader:
             why = f"is damaged: a chunk cannot be unpacked ({error})."
             raise BadInput(self.root.path(f"{self.store}/{self.name}"), why, "Copy or map it again.") from error
         return out
+
+
+def _pieces(index: Index | None, chunks: Sequence[Place]) -> list[Piece]:
+    if index is None:  # nothing was ever mapped there
+        return []
+    found = ((chunk, *index[chunk].tolist()) for chunk in chunks)
+    pieces = [Piece(chunk, first, first + size) for chunk, first, size in found if size and first != ABSENT]
+    return sorted(pieces, key=lambda piece: piece.first)
 
 
 @cache

@@ -3,18 +3,32 @@
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from shlex import join
 from typing import Any
 
 from cluster.session import ClusterUnreachable, sources
 
+NOT_YET = "No available agent"
+"""What Ray says of a cluster that has just begun: it takes jobs a little later than it answers."""
+
+PATIENCE = 60
+"""Seconds in which it has to."""
+
 
 def hand_over(address: str, command: Sequence[str], about: Mapping[str, str]) -> str:
     """The number of the job. Our sources travel along, so that a cluster runs what this machine has."""
     client = _client(address)
     runtime = {**sources(), "env_vars": {"RAY_AUTH_MODE": os.environ["RAY_AUTH_MODE"]}}
-    return str(client.submit_job(entrypoint=join(command), runtime_env=runtime, metadata=dict(about)))
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return str(client.submit_job(entrypoint=join(command), runtime_env=runtime, metadata=dict(about)))
+        except RuntimeError as error:
+            if NOT_YET not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(1)
 
 
 def follow(address: str, job: str, say: Callable[[str], None]) -> tuple[str, str]:

@@ -62,7 +62,7 @@ def patch(plan: Plan, progress: Progress) -> dict[str, Any]:
     description = describe_patches(plan)
     store = Store(plan.root, patch_store.NAME)
     if changed := changed_inputs(store, description, INPUTS):
-        why = f"was cut from other {' and '.join(changed)} than there are now, and networks have learned from it."
+        why = f"was cut from other {' and '.join(changed)} than there are now, and networks may have learned from it."
         raise BadInput(plan.root.path(store.name), why, ANEW)
     if store.description() is None or not plan.root.exists(patch_store.INDEX):
         with item_workers(plan.project.compute.address, plan.workers) as each:

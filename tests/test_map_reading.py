@@ -1,6 +1,7 @@
 """The map's own reader: the pixels of Zarr's reader, in as few requests as it promises."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -127,6 +128,17 @@ def test_a_reader_notices_that_shards_have_been_made_anew(tabled, tmp_path, chan
         assert one.at(600, 5) == pixels[600, 5]
 
 
+def test_readers_at_the_same_time_notice_it_too(tabled, tmp_path):
+    """Each forgets what the others have just learned, and none stumbles over that."""
+    root = copied(tabled.root, tmp_path)
+    for tile in GRID.tiles():
+        write_shard(Store(root, MAP).array("crop"), GRID.window(tile).slices, np.full((512, 512), 3, np.uint8))
+    windows = [Window(y, x, 200, 200) for y in range(0, 800, 100) for x in range(0, 1300, 100)]
+    reader = MapReader(root, MAP, "crop")
+    with ThreadPoolExecutor(8) as threads:
+        assert all((pixels == 3).all() for pixels in threads.map(reader.read, windows))
+
+
 def test_a_bucket_that_hides_what_is_not_there_has_no_table(store, monkeypatch):
     read = Root.read_part
 
@@ -156,7 +168,8 @@ def test_a_server_that_does_not_answer_is_not_asked_again_for_the_shards(tabled,
 
 def test_a_reader_goes_to_another_process(tabled):
     reader = MapReader(tabled.root, MAP, "crop")
-    assert pickle.loads(pickle.dumps(reader)).at(10, 10) == reader.at(10, 10)
+    make, given = reader.__reduce__()
+    assert pickle.dumps(reader) and make(*given).at(10, 10) == reader.at(10, 10)
 
 
 def test_a_table_that_was_cut_short_is_written_again(tabled, tmp_path, monkeypatch):
