@@ -1,6 +1,8 @@
 """Asking PyTorch for the same numbers every time: no reduced precision behind our back, no choice of kernel by luck."""
 
 import os
+import platform
+from pathlib import Path
 
 import torch
 
@@ -19,5 +21,13 @@ def be_exact() -> None:
 
 def processor(on_gpu: bool) -> str:
     """What numbers may differ with in the last bits: the kind of processor and PyTorch's version."""
-    kind = torch.cuda.get_device_name() if on_gpu else f"{CPU} with {torch.backends.cpu.get_cpu_capability()}"
+    kind = torch.cuda.get_device_name() if on_gpu else f"{CPU} {_cpu()}"
     return f"{kind}, torch {torch.__version__}"
+
+
+def _cpu() -> str:
+    """With its maker: MKL has other kernels for others, whatever instructions they share."""
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.exists() else []
+    makers = [line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")]
+    return f"{makers[0] if makers else platform.machine()} with {torch.backends.cpu.get_cpu_capability()}"

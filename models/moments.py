@@ -59,7 +59,8 @@ class Moments(nn.Module):
         assert self.gates.bias is not None
         by_date_T1 = self._by_date(when_T[None])[0] + self.gates.bias[:, None]
         say_MT = self._say(when_T[None])[0].to(self.date.weight.dtype)
-        return FixedMoments(of_values, of_seen, shift_G[:, None], self.gates.weight.flatten(1), by_date_T1, say_MT)
+        weights = of_values, of_seen, shift_G[:, None], self.gates.weight.flatten(1), by_date_T1, say_MT
+        return FixedMoments(*map(in_fours, weights), moments=len(say_MT))
 
     def _by_date(self, when_BT: Tensor) -> Tensor:
         """(B, T, 1): what its date adds to a period's gate."""
@@ -74,7 +75,9 @@ class Moments(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class FixedMoments:
-    """The same of one patch, with all that does not depend on its pixels reckoned beforehand, and numbers in place."""
+    """The same of one patch, with all that does not depend on its pixels reckoned beforehand, and numbers in place.
+    Rows of weights are filled up to fours.
+    """
 
     of_values_GC: Tensor
     of_seen_GT: Tensor
@@ -82,19 +85,27 @@ class FixedMoments:
     gates_TG: Tensor
     by_date_T1: Tensor
     say_MT: Tensor
+    moments: int
 
     def __call__(self, x_TCP: Tensor, seen_TP: Tensor) -> tuple[Tensor, Tensor]:
         """The estimates of each moment (M x C, P), and the evidence for each (M, P), below 1."""
-        seen, pixels = seen_TP.to(x_TCP.dtype), x_TCP.shape[-1]
+        seen, (periods, pixels), gate_width = seen_TP.to(x_TCP.dtype), seen_TP.shape, self.gates_TG.shape[1]
         looked_GP = torch.addmm(
             torch.addmm(self.shift_G1, self.of_seen_GT, seen), self.of_values_GC, x_TCP.flatten(0, 1)
         )
-        gates_TP = sigmoid(torch.addmm(self.by_date_T1, self.gates_TG, looked_GP.relu_())).mul_(seen)
+        opened_TP = torch.addmm(self.by_date_T1, self.gates_TG, looked_GP[:gate_width].relu_())[:periods]
+        gates_TP = sigmoid(opened_TP).mul_(seen)
         gated_TCP = x_TCP * gates_TP[:, None]
-        sums_MCP = torch.unflatten(self.say_MT @ gated_TCP.flatten(1), -1, (-1, pixels))
-        evidence_MP = self.say_MT @ gates_TP
+        sums_MCP = torch.unflatten((self.say_MT @ gated_TCP.flatten(1))[: self.moments], -1, (-1, pixels))
+        evidence_MP = (self.say_MT @ gates_TP)[: self.moments]
         estimates_MCP = sums_MCP.mul_((evidence_MP + LEAST_EVIDENCE).reciprocal_()[:, None])
         return estimates_MCP.flatten(0, 1), evidence_MP / (1 + evidence_MP)
+
+
+def in_fours(weight_OC: Tensor) -> Tensor:
+    """With rows of zeros. Of products of 5 to 7, or 9 to 11, rows MKL rounds some otherwise on AMD's processors when it
+    has more than one thread."""
+    return nn.functional.pad(weight_OC, (0, 0, 0, -len(weight_OC) % 4))
 
 
 def of_columns(layer: Convolution, x_BCP: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from catalogs.region_mask import outside_region
 from catalogs.stores import Store, write_shard
 from cluster.progress import LineProgress
 from models.checkpoint import encode
+from models.exactness import CPU, processor
 from models.forest_features import Features
 from models.forest_fitting import fit_forest
 from models.forest_settings import ContextForestSettings
@@ -235,3 +236,12 @@ def test_places_are_aligned_in_the_region_and_divided_by_a_border(side, window, 
 def test_a_map_of_one_window_has_no_such_place() -> None:
     grid = Grid.around((0, 0, 1000, 1000), "EPSG:3035", 10, 128)
     assert crossings(grid, shapely.box(0, 0, 1000, 1000), [*grid.tiles()], 512, 8, 16) == []
+
+
+def test_makers_of_cpus_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share instructions, and MKL has other kernels for each."""
+    makers = {}
+    for maker in ("GenuineIntel", "AuthenticAMD"):
+        monkeypatch.setattr(Path, "read_text", lambda path, maker=maker: f"processor\t: 0\nvendor_id\t: {maker}\n")
+        makers[maker] = processor(on_gpu=False)
+    assert len({*makers.values()}) == 2 and all(name.startswith(f"{CPU} {maker}") for maker, name in makers.items())
