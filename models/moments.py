@@ -60,7 +60,7 @@ class Moments(nn.Module):
         by_date_T1 = self._by_date(when_T[None])[0] + self.gates.bias[:, None]
         say_MT = self._say(when_T[None])[0].to(self.date.weight.dtype)
         weights = of_values, of_seen, shift_G[:, None], self.gates.weight.flatten(1), by_date_T1, say_MT
-        return FixedMoments(*map(in_fours, weights), moments=len(say_MT))
+        return FixedMoments(len(say_MT), *map(in_fours, weights))
 
     def _by_date(self, when_BT: Tensor) -> Tensor:
         """(B, T, 1): what its date adds to a period's gate."""
@@ -79,13 +79,13 @@ class FixedMoments:
     Rows of weights are filled up to fours.
     """
 
+    moments: int
     of_values_GC: Tensor
     of_seen_GT: Tensor
     shift_G1: Tensor
     gates_TG: Tensor
     by_date_T1: Tensor
     say_MT: Tensor
-    moments: int
 
     def __call__(self, x_TCP: Tensor, seen_TP: Tensor) -> tuple[Tensor, Tensor]:
         """The estimates of each moment (M x C, P), and the evidence for each (M, P), below 1."""
