@@ -24,7 +24,8 @@ AIMS = {"limit": 0.8, "terratorch": 2.0, "sliding": 3.0}
 
 NOTES = (
     "Each contestant is one process on one core with one thread of PyTorch, fp32, the same weights; the cube lies on a "
-    "local disk. What imports and loads the network is not timed. All keep the memory that they free.",
+    "local disk. What imports and loads the network is not timed, nor what each does first once: a batch, a window, a "
+    "tile. All keep the memory that they free.",
     "limit: forward passes over as many pixels as the region has, in batches of 4 windows of 256 pixels that lie in "
     "memory, without halo; nothing is read, normalised, decided or written.",
     "furrow: what an actor of `map` does: tiles read with their halo, normalised, seen, crop and confidence, shards "

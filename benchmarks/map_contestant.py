@@ -44,6 +44,8 @@ def furrow(ground: Ground) -> None:
     """What an actor of `map` does, from the cube to committed tiles."""
     begin_map(ground)
     mapper = start_mapping(ground.job)
+    mapper(next(ground.grid.tiles()))
+    begin_map(ground)
     with timed(), ThreadPoolExecutor(TILES_IN_HAND) as threads:
         records = list(threads.map(mapper, ground.grid.tiles()))
     assert sum(record["valid"] for record in records) == ground.pixels
@@ -68,6 +70,8 @@ def sliding(ground: Ground) -> None:
     network, when = _network(ground)
     array, out = _arrays(ground)
     side, card = ground.side * ground.tile, _card(ground)
+    with torch.inference_mode():
+        _seen(network, when, card, array[..., :SLIDING, :SLIDING])
     with timed(), torch.inference_mode():
         total = np.zeros((CLASSES, side, side), np.float32)
         for y, x in _corners(side, SLIDING, SLIDING // 2):
@@ -88,6 +92,8 @@ def terratorch(ground: Ground, package: str) -> None:
         seen = torch.ones(x.shape[0], ground.periods, *x.shape[-2:], dtype=torch.bool)
         return network(x.transpose(1, 2), seen, when.expand(x.shape[0], -1))
 
+    with torch.inference_mode():
+        forward(torch.randn(4, 10, ground.periods, 224, 224))
     with timed(), torch.inference_mode():
         whole = normalise(array[:], _card(ground).normalisation).transpose(0, 1)[None]
         logits = tiled.tiled_inference(forward, whole, CLASSES, batch_size=4)

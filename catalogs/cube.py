@@ -1,9 +1,10 @@
 """The cube store: reflectance (time, band, y, x) and observation counts on a region's grid."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
-from itertools import pairwise, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,17 @@ from numpy.typing import NDArray
 
 from catalogs.bands import BANDS, CENTRE_WAVELENGTH
 from catalogs.grid import Grid, Tile, Window
+from catalogs.local_chunks import LocalChunks
 from catalogs.periods import Period
-from catalogs.shard_reading import fetch_ahead, map_shard
+from catalogs.shard_reading import fetch_ahead
 from catalogs.stores import Coordinate, Layout, Store, chunk_side, shard_key, spatial_coordinates
 
 NAME = "cube.zarr"
 
 ARRAYS = ("reflectance", "observations")
+
+Place = tuple[slice, slice]
+"""Rows and columns."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +95,16 @@ def read_cube(store: Store, window: Window) -> NDArray[np.uint16]:
     return _read(store, array, window, range(array.shape[0]))
 
 
-def read_strips(store: Store, window: Window) -> Iterator[NDArray[np.uint16]]:
-    """The same from above to below: rows of one row of chunks after the other, each decoded when it is asked for."""
+def read_blocks(store: Store, window: Window) -> Iterator[tuple[Place, NDArray[np.uint16]]]:
+    """The same of a cube on a disk, chunk by chunk of the ground, all periods of each: where in the window it lies, and
+    its pixels (time, band, y, x) until the next one is asked for."""
     array = store.array("reflectance")
-    top, bottom, side = window.y, window.y + window.height, array.chunks[-1]
-    edges = [top, *range((top // side + 1) * side, bottom, side), bottom]
-    for y, end in pairwise(edges):
-        yield _read(store, array, Window(y, window.x, end - y, window.width), range(array.shape[0]))
+    with closing(LocalChunks(store, array)) as chunks:
+        pixels = np.stack([chunks.empty()] * array.shape[0])
+        for i, j, inside, of_chunk in _pieces(window, chunks.side):
+            for period, out in enumerate(pixels):
+                chunks.read(period, i, j, out)
+            yield inside, pixels[..., *of_chunk]
 
 
 def read_ahead(store: Store, window: Window) -> None:
@@ -121,7 +129,8 @@ def _read(store: Store, array: zarr.Array[Any], window: Window, periods: Sequenc
     if inside.height and inside.width:
         here = pixels[..., *inside.seen_from(window).slices]
         if store.root.is_local:
-            _copy_chunks(Path(store.root.path(store.name)), array, inside, periods, here)
+            with closing(LocalChunks(store, array)) as chunks:
+                _copy_chunks(chunks, inside, periods, here)
         else:
             first = min(periods)
             seen = np.asarray(array[(slice(first, max(periods) + 1), ..., *inside.slices)])  # all are asked for at once
@@ -130,26 +139,20 @@ def _read(store: Store, array: zarr.Array[Any], window: Window, periods: Sequenc
     return pixels
 
 
-def _copy_chunks(
-    place: Path, array: zarr.Array[Any], window: Window, periods: Sequence[int], out_TYX: NDArray[Any]
-) -> None:
-    """What zarr's own reader does, in half the time: chunks of local shards, decoded into one buffer."""
-    assert array.shards is not None
-    shard, side = array.shards[-1], array.chunks[-1]
-    across, bands = shard // side, (0,) * (array.ndim - 3)
-    buffer = np.empty(array.chunks, array.dtype)
-    for period, out in zip(periods, out_TYX, strict=True):
-        for i, j in product(_touched(window.y, window.height, shard), _touched(window.x, window.width, shard)):
-            path = place / shard_key(array.basename, period, *bands, i, j)
-            if not path.exists():  # a tile that the region does not reach
-                continue
-            chunks = map_shard(path, across**2)
-            part = window.within(Window(i * shard, j * shard, shard, shard))
-            for ci, cj in product(_touched(part.y, part.height, side), _touched(part.x, part.width, side)):
-                chunks.read((ci % across) * across + cj % across, buffer)
-                chunk = Window(ci * side, cj * side, side, side)
-                both = part.within(chunk)
-                out[..., *both.seen_from(window).slices] = buffer[0][..., *both.seen_from(chunk).slices]
+def _copy_chunks(chunks: LocalChunks, window: Window, periods: Sequence[int], out_TYX: NDArray[Any]) -> None:
+    buffer = chunks.empty()
+    for i, j, inside, of_chunk in _pieces(window, chunks.side):
+        for period, out in zip(periods, out_TYX, strict=True):
+            chunks.read(period, i, j, buffer)
+            out[..., *inside] = buffer[..., *of_chunk]
+
+
+def _pieces(window: Window, side: int) -> Iterator[tuple[int, int, Place, Place]]:
+    """Row and column of each chunk that a window touches, and the place of what both have in the window and in it."""
+    for i, j in product(_touched(window.y, window.height, side), _touched(window.x, window.width, side)):
+        chunk = Window(i * side, j * side, side, side)
+        both = window.within(chunk)
+        yield i, j, both.seen_from(window).slices, both.seen_from(chunk).slices
 
 
 def _touched(start: int, length: int, step: int) -> range:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,7 @@ class Shard:
         if not self.packed:
             np.copyto(out, self.view(chunk, out.shape, out.dtype))
             return
-        try:
-            unpack(self._bytes(chunk), out)
-        except (RuntimeError, ValueError) as error:
-            raise _damaged(self.place, f"has a chunk {chunk} that cannot be decoded ({error})") from error
+        _decode(self.place, chunk, self._bytes(chunk), out)
 
     def view(self, chunk: int, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """One chunk of a shard that is not packed, where it lies; not to be written to."""
@@ -62,6 +60,13 @@ class Shard:
         if first + length > len(self.data):
             raise _damaged(self.place, f"has no chunk {chunk}")
         return self.data[first : first + length]
+
+
+def _decode(place: str, chunk: int, data: Buffer, out: NDArray[Any]) -> None:
+    try:
+        unpack(data, out)
+    except (RuntimeError, ValueError) as error:
+        raise _damaged(place, f"has a chunk {chunk} that cannot be decoded ({error})") from error
 
 
 def unpack(data: Buffer, out: NDArray[Any]) -> None:
@@ -78,9 +83,36 @@ def open_shards(root: Root, keys: Sequence[str], chunks: int, packed: bool) -> l
     return [_open(root, key, chunks, packed) for key in keys]
 
 
-def map_shard(path: Path, chunks: int) -> Shard:
-    """Of a local file of packed chunks, of which only some are wanted: nothing is read ahead."""
-    return shard_in(str(path), memoryview(_mapped(path, ahead=False)), chunks, packed=True)
+@dataclass(frozen=True, eq=False)
+class ShardFile:
+    """A local shard of packed chunks, of which only some are wanted, and each once: they are read, not mapped, so that
+    what was read does not count as memory of this process."""
+
+    place: str
+    file: FileIO
+    size: int
+    index: NDArray[np.uint64]
+
+    @staticmethod
+    def open(path: Path, chunks: int) -> "ShardFile":
+        file, size, tail = path.open("rb", buffering=0), path.stat().st_size, 16 * chunks + 4
+        try:
+            file.seek(max(size - tail, 0))
+            return ShardFile(str(path), file, size, _index(str(path), file.read(tail), chunks))
+        except BaseException:
+            file.close()
+            raise
+
+    def read(self, chunk: int, out: NDArray[Any], room: bytearray) -> None:
+        """Decode one chunk into an array of just its size, by way of some room, which grows if it has to."""
+        first, length = self.index[chunk].tolist()
+        if first + length > self.size:
+            raise _damaged(self.place, f"has no chunk {chunk}")
+        if len(room) < length:
+            room.extend(bytes(length - len(room)))
+        packed = memoryview(room)[:length]
+        self.file.seek(first)
+        _decode(self.place, chunk, packed[: self.file.readinto(packed)], out)
 
 
 def fetch_ahead(path: Path) -> None:
@@ -97,19 +129,22 @@ def _open(root: Root, key: str, chunks: int, packed: bool) -> Shard:
 
 def shard_in(place: str, data: memoryview, chunks: int, packed: bool) -> Shard:
     """Of bytes that were fetched already."""
-    index, check = data[-16 * chunks - 4 : -4], data[-4:]
+    return Shard(place, data, _index(place, data[-16 * chunks - 4 :], chunks), packed)
+
+
+def _index(place: str, tail: Buffer, chunks: int) -> NDArray[np.uint64]:
+    index, check = tail[:-4], tail[-4:]
     if len(index) != 16 * chunks or google_crc32c.value(bytes(index)) != int.from_bytes(check, "little"):
         raise _damaged(place, f"has no whole index of {chunks} chunks")
-    return Shard(place, data, np.frombuffer(index, "<u8").reshape(chunks, 2), packed)
+    return np.frombuffer(index, "<u8").reshape(chunks, 2)
 
 
-def _mapped(path: Path, ahead: bool = True) -> mmap.mmap | bytes:
+def _mapped(path: Path) -> mmap.mmap | bytes:
     with path.open("rb") as file:
         if not path.stat().st_size:
             return b""
         pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    if ahead:
-        pages.madvise(mmap.MADV_WILLNEED)  # read ahead as a whole: on a disk, one request in place of hundreds
+    pages.madvise(mmap.MADV_WILLNEED)  # read ahead as a whole: on a disk, one request in place of hundreds
     return pages
 
 

@@ -14,7 +14,7 @@ from models.forest import Forest, forest_of
 from models.forest_features import Features
 from models.forest_settings import BLOCK, ForestSettings
 from models.normalisation import NO_DATA
-from models.window import Answer, Seen, in_strips, inside
+from models.window import Answer, Seen, in_blocks, inside
 
 # Axis legend: T period, B band, Y row, X column, F feature, N pixel, K class.
 
@@ -44,7 +44,7 @@ class ForestPredictor:
         return True
 
     def predict(self, x_TBYX: Seen, probabilities: bool = False, halo: int = 0) -> Answer:
-        used_TBYX = in_strips(x_TBYX).checked(self.card).whole()
+        used_TBYX = in_blocks(x_TBYX).checked(self.card).whole()
         asked_TBYX, padded = inside(used_TBYX, halo), inside(self._padded(used_TBYX), halo)
         answer = Answer.nothing(asked_TBYX.shape[-2:], self.forest.classes if probabilities else 0)
         for rows, columns in self._blocks(answer.crop.shape):

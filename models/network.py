@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import Misfit
+from models.flow import AnyMaps
 from models.normalisation import Normalisation
 from models.reach import rounded_up
 
@@ -113,7 +114,7 @@ class Network(nn.Module):
 
 
 OfPixels = Callable[[Tensor, Tensor], Tensor]
-"""(T, C, P), 0 where nothing was seen, and (T, P) of where it was, to (P, C)."""
+"""(T, C, P), 0 where nothing was seen, and (T, P) of where it was, to (C, P)."""
 
 
 class PixelsFirst(Network):
@@ -121,8 +122,6 @@ class PixelsFirst(Network):
 
     pixels_at_once: ClassVar[int]
     """So many stay in a processor's cache."""
-    rows_at_once: ClassVar[int]
-    """Of the answer, in whole strides, on a CPU: maps of a large window do not all lie in memory at once."""
 
     @abstractmethod
     def alone(self, when_T: Tensor) -> OfPixels:
@@ -130,7 +129,7 @@ class PixelsFirst(Network):
         whatever is beside it, in pieces of `pixels_at_once`."""
 
     @abstractmethod
-    def around(self, maps_BCYX: Tensor, margin: int = 0) -> Tensor:
+    def around(self, maps: AnyMaps, margin: int = 0) -> AnyMaps:
         """The logits of what lies so many pixels, in whole strides, inside the edges."""
 
     def each_pixel(self, x_TCP: Tensor, seen_TP: Tensor, when_T: Tensor) -> Tensor:
@@ -148,7 +147,7 @@ class PixelsFirst(Network):
         if x_TCP.is_cpu and pixels < self.pixels_at_once:
             fill = 0, self.pixels_at_once - pixels
             x_TCP, seen_TP = nn.functional.pad(x_TCP, fill), nn.functional.pad(seen_TP, fill)
-        return look(x_TCP, seen_TP)[:pixels]
+        return look(x_TCP, seen_TP)[:, :pixels].t().contiguous()
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import product
 from typing import Protocol
 
 import numpy as np
@@ -13,11 +14,18 @@ from torch import Tensor, nn
 from models.architectures import build, settings_of
 from models.card import Card, Period
 from models.errors import Misfit
+from models.flow import Flow, Whole
 from models.forest_predictor import load_forest
 from models.forest_settings import ForestSettings
 from models.network import Network, PixelsFirst
 from models.normalisation import NO_DATA, normalise
-from models.window import Answer, Seen, Strips, in_strips, inside
+from models.window import Answer, Blocks, Seen, in_blocks, inside
+
+COLUMNS_AT_ONCE = 256
+"""Those of a chunk of the cube: pixels of some of its rows lie beside each other."""
+
+ROWS_AT_ONCE = 128
+"""Of what flows through a network: more leave the processor's cache, and fewer are many small steps."""
 
 
 class Predictor(Protocol):
@@ -76,76 +84,86 @@ class NetworkPredictor:
 
     @torch.inference_mode()
     def predict(self, x_TBYX: Seen, probabilities: bool = False, halo: int = 0) -> Answer:
-        window, margin = in_strips(x_TBYX).checked(self.card), halo - halo % self.stride
-        maps_BCYX, seen_YX = self._looked(window.padded(self.stride), self._when)
-        known_YX = inside(seen_YX, margin).cpu().numpy()
-        answer = Answer.nothing(known_YX.shape, len(self.card.classes) if probabilities else 0)
-        for rows, logits_KYX in self._logits(maps_BCYX, margin):
-            answer.take((rows, slice(None)), self._answer(logits_KYX.float().contiguous(), probabilities))
-        answer.forget(~known_YX)
+        window, margin = in_blocks(x_TBYX).checked(self.card), halo - halo % self.stride
+        used = window.padded(self.stride)
+        seen_YX, parts_BKYX = self._logits(used, self._when, margin)
+        shape = used.height - 2 * margin, used.width - 2 * margin
+        answer, top = Answer.nothing(shape, len(self.card.classes) if probabilities else 0), 0
+        for logits_BKYX in parts_BKYX:
+            rows = slice(top, top := top + logits_BKYX.shape[-2])
+            answer.take((rows, slice(None)), self._answer(logits_BKYX[0].float().contiguous(), probabilities))
+        assert top == shape[0], f"{top} rows of {shape[0]} came"
+        answer.forget(~inside(seen_YX, margin).cpu().numpy())
         cut = halo - margin
         return answer.part(slice(cut, window.height - halo - margin), slice(cut, window.width - halo - margin))
 
     @torch.inference_mode()
     def logits(self, used_TBYX: NDArray[np.uint16], shift: float = 0.0) -> Tensor:
         """(1, class, y, x) of a window of the periods that are used; with `shift`, as if they lay so much later."""
-        window = in_strips(used_TBYX)
-        maps_BCYX, _ = self._looked(window.padded(self.stride), self._when + shift)
-        whole_KYX = torch.cat([part_KYX for _, part_KYX in self._logits(maps_BCYX, 0)], dim=-2)
-        return whole_KYX[None, :, : window.height, : window.width].float().contiguous()
+        window = in_blocks(used_TBYX)
+        _, parts_BKYX = self._logits(window.padded(self.stride), self._when + shift)
+        return torch.cat([*parts_BKYX], dim=-2)[..., : window.height, : window.width].float().contiguous()
 
     @property
     def _when(self) -> Tensor:
         return torch.tensor([self.card.used_middles], dtype=torch.float32, device=self.device)
 
-    def _computing(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+    def _logits(self, used: Blocks, when_BT: Tensor, margin: int = 0) -> tuple[Tensor, Iterator[Tensor]]:
+        """Where any period has data (Y, X), known once all is computed, and without the margin (1, K, Y, X), some rows
+        at a time on a CPU where the network allows it."""
+        seen_YX = torch.empty(used.height, used.width, dtype=torch.bool, device=self.device)
+        return seen_YX, self._computed(self._parts(used, when_BT, margin, seen_YX))
 
-    def _looked(self, used: Strips, when_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network makes of all pixels (1, C, Y, X), and where any period has data (Y, X)."""
-        with self._computing():
-            if isinstance(self.network, PixelsFirst):
-                return self._pixel_by_pixel(self.network, used, when_BT[0])
-            x_BTCYX, seen_BTYX = self._shown(used.whole())
-            return self.network(x_BTCYX, seen_BTYX, when_BT), seen_BTYX[0].any(dim=0)
+    def _computed(self, parts: Iterator[Tensor]) -> Iterator[Tensor]:
+        """What is asked for is computed in the right precision, and who asks is left alone with it."""
+        while True:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+                part = next(parts, None)
+            if part is None:
+                return
+            yield part
 
-    def _logits(self, maps_BCYX: Tensor, margin: int) -> Iterator[tuple[slice, Tensor]]:
-        """(K, Y, X) of some rows at a time, where the network takes maps of them, counted from the margin on."""
-        height, network = maps_BCYX.shape[-2] - 2 * margin, self.network
+    def _parts(self, used: Blocks, when_BT: Tensor, margin: int, seen_YX: Tensor) -> Iterator[Tensor]:
+        network = self.network
         if not isinstance(network, PixelsFirst):
-            yield slice(0, height), inside(maps_BCYX, margin)[0]
-            return
-        more = max(self.halo - margin, 0)  # of the context of some rows, what the margin does not hold
-        step = network.rows_at_once if self.on_cpu else height
-        for top in range(0, height, step):
-            rows = slice(top, min(top + step, height))
-            first, last = max(top - more, 0), min(rows.stop + more, height)
-            with self._computing():
-                logits_BKYX = network.around(maps_BCYX[..., first : last + 2 * margin, :], margin)
-            yield rows, logits_BKYX[0, :, top - first : rows.stop - first]
+            x_BTCYX, seen_BTYX = self._shown(used.whole())
+            seen_YX[...] = seen_BTYX[0].any(dim=0)
+            yield inside(network(x_BTCYX, seen_BTYX, when_BT), margin)
+        elif self.on_cpu:
+            flow = Flow(self._slabs(network, used, when_BT[0], seen_YX), used.height, self.stride)
+            yield from network.around(flow, margin).slabs
+        else:
+            maps_BCYX = torch.cat([*self._slabs(network, in_blocks(used.whole()), when_BT[0], seen_YX)], dim=2)
+            yield network.around(Whole(maps_BCYX), margin).x
 
-    def _pixel_by_pixel(self, network: PixelsFirst, used: Strips, when_T: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels are made ready as the network comes to them, not all at once: they stay in a processor's cache."""
-        look, done, maps_PC = network.alone(when_T), 0, torch.empty(0)
-        seen_P = torch.empty(used.height * used.width, dtype=torch.bool, device=self.device)
-        for strip_TBYX in used.strips_TBYX:
-            strip_TBP = strip_TBYX.reshape(*strip_TBYX.shape[:2], -1)
-            at_once = network.pixels_at_once if self.on_cpu else strip_TBP.shape[-1]
-            for first in range(0, strip_TBP.shape[-1], at_once):
-                x_BTCYP, seen_BTYP = self._shown(strip_TBP[..., None, first : first + at_once])
-                x_TCP, seen_TP = x_BTCYP[0, ..., 0, :], seen_BTYP[0, :, 0]
-                found_PC, here = network.piece(look, x_TCP, seen_TP), slice(done, done + x_TCP.shape[-1])
-                if not done:
-                    maps_PC = found_PC.new_empty(len(seen_P), found_PC.shape[-1])
-                maps_PC[here], seen_P[here] = found_PC, seen_TP.any(dim=0)
-                done = here.stop
-        assert done == len(seen_P), f"{done} of {len(seen_P)} pixels came"
-        shape = used.height, used.width
-        return torch.unflatten(maps_PC, 0, shape).permute(2, 0, 1)[None], seen_P.view(shape)
+    def _slabs(self, network: PixelsFirst, used: Blocks, when_T: Tensor, seen_YX: Tensor) -> Iterator[Tensor]:
+        """What the network makes of each pixel (1, C, Y, X), a row of blocks at a time. On a CPU pixels are made ready
+        as it comes to them, not all at once: they stay in the processor's cache."""
+        look, slab_YXC = network.alone(when_T), torch.empty(0)
+        for (rows, columns), block_TBYX in used.blocks:
+            height, width = block_TBYX.shape[-2:]
+            for piece in self._pieces(network, height, width):
+                x_BTCYX, seen_BTYX = self._shown(block_TBYX[..., *piece])
+                found_PC = network.piece(look, x_BTCYX[0].flatten(-2), seen_BTYX[0].flatten(-2))
+                if not columns.start and not piece[0].start and not piece[1].start:
+                    slab_YXC = found_PC.new_empty(height, used.width, found_PC.shape[-1])
+                slab_YXC[:, columns][piece] = torch.unflatten(found_PC, 0, x_BTCYX.shape[-2:])
+                seen_YX[rows, columns][piece] = seen_BTYX[0].any(dim=0)
+            if columns.stop == used.width:
+                slab_BCYX = slab_YXC.permute(2, 0, 1)[None]
+                yield from torch.split(slab_BCYX, ROWS_AT_ONCE, dim=2) if self.on_cpu else [slab_BCYX]
+
+    def _pieces(self, network: PixelsFirst, height: int, width: int) -> Iterator[tuple[slice, slice]]:
+        """Rectangles of nearly as many pixels as the network wants at once."""
+        across = min(width, COLUMNS_AT_ONCE) if self.on_cpu else width
+        down = max(network.pixels_at_once // across, 1) if self.on_cpu else height
+        for y, x in product(range(0, height, down), range(0, width, across)):
+            yield slice(y, min(y + down, height)), slice(x, min(x + across, width))
 
     def _shown(self, used_TBYX: NDArray[np.uint16]) -> tuple[Tensor, Tensor]:
         """What the network is shown, and where there is data. A GPU is given the bytes and works on them itself."""
         if self.on_cpu:
+            used_TBYX = np.ascontiguousarray(used_TBYX)
             seen_TYX = torch.from_numpy(np.bitwise_or.reduce(used_TBYX, axis=1) != NO_DATA)
             return normalise(used_TBYX, self.card.normalisation)[None], seen_TYX[None]
         raw_TBYX = on_device(used_TBYX, self.device)

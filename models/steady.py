@@ -21,12 +21,19 @@ class Convolution(nn.Conv2d):
     def __init__(self, inputs: int, outputs: int, kernel: int, **options: Any) -> None:
         super().__init__(inputs, outputs, kernel, padding=(kernel - 1) // 2, **options)
 
-    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None, padded: bool = True) -> Tensor:
         if self.kernel_size == (1, 1):
             return pointwise(input, weight, bias)
         alone = is_alone(input)
-        maps: Tensor = super()._conv_forward(torch.cat([input, input]) if alone else input, weight, bias)
+        given = torch.cat([input, input]) if alone else input
+        maps = self._convolved(given, weight, bias) if padded else self._inner_rows(given, weight, bias)
         return maps[:1] if alone else maps
+
+    _convolved = nn.Conv2d._conv_forward
+
+    def _inner_rows(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Of which all that they see is there."""
+        return nn.functional.conv2d(input, weight, bias, padding=(0, self.kernel_size[1] // 2))
 
 
 class Layer(nn.Module):
@@ -37,11 +44,11 @@ class Layer(nn.Module):
         self.convolution = Convolution(inputs, outputs, kernel, stride=stride, bias=False)
         self.norm, self.last = nn.BatchNorm2d(outputs), last
 
-    def forward(self, x_BCYX: Tensor) -> Tensor:
+    def forward(self, x_BCYX: Tensor, padded: bool = True) -> Tensor:
         if self.training:
             x_BCYX = self.norm(self.convolution(x_BCYX))
         else:
-            x_BCYX = self.convolution._conv_forward(x_BCYX, *folded(self.convolution.weight, self.norm))
+            x_BCYX = self.convolution._conv_forward(x_BCYX, *folded(self.convolution.weight, self.norm), padded)
         return x_BCYX if self.last else nn.functional.relu_(x_BCYX)
 
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from models.errors import Misfit
-from models.moments import Moments, of_columns
+from models.flow import AnyMaps, Whole
+from models.moments import Moments, in_fours, of_columns
 from models.network import NetworkSettings, OfPixels, PixelsFirst
 from models.reach import Span, before_convolution, before_doubling, before_halving, radius_of, union
 from models.steady import Convolution, Layer, fixed
@@ -18,6 +19,7 @@ PIXELS_AT_ONCE = 4096
 """Two megabytes of twelve periods."""
 
 ROWS_AT_ONCE = 256
+"""Those of a chunk of the cube."""
 
 # Axis legend: B patch, T period, C band or channel, K class, P pixel, Y row, X column.
 
@@ -57,12 +59,12 @@ class SwiftSettings(NetworkSettings):
         return self.widths[0]
 
     def mapping_bytes(self, pixels: int) -> int:
-        """Counts lie there whole, and what was made of each pixel alone; of pixels as floats there is one piece, in six
-        states at most, and of maps at full size nine of some rows."""
+        """Counts lie there whole; of pixels as floats there is one piece, in six states at most, and of maps at full
+        size, which flow, twelve of some rows."""
         piece = 4 * 6 * PIXELS_AT_ONCE * self.bands * max(self.periods, self.moments)
         rows = min(isqrt(pixels), ROWS_AT_ONCE + 2 * self.halo)
-        around = 4 * 9 * self.finest * rows * isqrt(pixels)
-        return pixels * (2 * self.bands * self.periods + 4 * self.finest) + around + piece
+        flowing = 4 * 12 * self.finest * rows * isqrt(pixels)
+        return pixels * 2 * self.bands * self.periods + flowing + piece
 
     @property
     def receptive_radius(self) -> int:
@@ -98,7 +100,6 @@ class Swift(PixelsFirst):
 
     settings: SwiftSettings
     pixels_at_once = PIXELS_AT_ONCE
-    rows_at_once = ROWS_AT_ONCE
 
     def __init__(self, settings: SwiftSettings) -> None:
         super().__init__()
@@ -126,20 +127,22 @@ class Swift(PixelsFirst):
             x_BTCYX = x_BTCYX * seen_BTYX[:, :, None]
         x_BTCP, seen_BTP = x_BTCYX.flatten(-2), seen_BTYX.flatten(-2)
         maps_BPC = (self._learning if self.training else self._fixed)(x_BTCP, seen_BTP, when_BT)
-        return self.around(torch.unflatten(maps_BPC, 1, x_BTCYX.shape[-2:]).permute(0, 3, 1, 2))
+        maps = Whole(torch.unflatten(maps_BPC, 1, x_BTCYX.shape[-2:]).permute(0, 3, 1, 2))
+        return self.around(maps).x
 
     def alone(self, when_T: Tensor) -> OfPixels:
         norm = self.first[0]
         assert isinstance(norm, _BatchNorm)
         moments, (scale_C, shift_C) = self.moments.of(when_T), fixed(norm)
         of_estimates, of_evidence = (
-            (layer.weight.flatten(1) * scale_C[:, None]).t() for layer in (self.of_estimates, self.of_evidence)
+            in_fours(layer.weight.flatten(1) * scale_C[:, None]) for layer in (self.of_estimates, self.of_evidence)
         )
+        shift_C1 = in_fours(shift_C[:, None])
 
         def of_pixels(x_TCP: Tensor, seen_TP: Tensor) -> Tensor:
             estimates, evidence = moments(x_TCP, seen_TP)
-            maps_PC = torch.addmm(shift_C, evidence.t(), of_evidence)
-            return torch.addmm(maps_PC, estimates.t(), of_estimates).relu_()
+            maps_CP = torch.addmm(shift_C1, of_evidence, evidence)
+            return torch.addmm(maps_CP, of_estimates, estimates)[: len(shift_C)].relu_()
 
         return of_pixels
 
@@ -152,12 +155,16 @@ class Swift(PixelsFirst):
     def _fixed(self, x_BTCP: Tensor, seen_BTP: Tensor, when_BT: Tensor) -> Tensor:
         return torch.stack([self.each_pixel(*patch) for patch in zip(x_BTCP, seen_BTP, when_BT, strict=True)])
 
-    def around(self, maps_BCYX: Tensor, margin: int = 0) -> Tensor:
+    def around(self, maps: AnyMaps, margin: int = 0) -> AnyMaps:
         """Once coarse maps are made, what only the margin needs is cut away: the same bits, and less work."""
-        x, skips = self.first[2](maps_BCYX), []
-        for block in self.down:
-            skips.append(x)
-            x = block(x)
+        x, skips = maps.wide(self.first[2]), []
+        for halving in self.down:
+            x, skip = x.twice()
+            skips.append(skip)
+            first, *mixing = halving.children()
+            x = x.halved(first)
+            for layer in mixing:
+                x = x.wide(layer)
         margin -= margin % self.settings.stride
         beyond = margin // self.settings.stride
         for left, block in zip(range(len(self.bottom), 0, -1), self.bottom, strict=True):
@@ -166,11 +173,10 @@ class Swift(PixelsFirst):
         for level, up, merge in zip(range(len(skips) - 1, -1, -1), self.up, self.merge, strict=True):
             need = min(level, 1)
             x, beyond = _cut(x, beyond, 1)
-            x, beyond = _cut(up(x), 2 * beyond, need + 1)
-            x = x + _cut(skips.pop(), margin >> level, beyond)[0]
-            x, beyond = _cut(merge(x), beyond, need)
-        logits: Tensor = self.head(x)
-        return logits
+            x, beyond = _cut(x.doubled(up), 2 * beyond, need + 1)
+            x = x.plus(_cut(skips.pop(), margin >> level, beyond)[0])
+            x, beyond = _cut(x.wide(merge), beyond, need)
+        return x.through(self.head)
 
 
 class Residual(nn.Module):
@@ -180,17 +186,17 @@ class Residual(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(Layer(width, width, 3), Layer(width, width, 3, last=True))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.relu_(self.layers(x) + x)
+    def forward(self, maps: AnyMaps) -> AnyMaps:
+        x, beside = maps.twice()
+        for layer in self.layers:
+            x = x.wide(layer)
+        return x.plus(beside).through(nn.functional.relu_)
 
 
-def _cut(x_BCYX: Tensor, beyond: int, wanted: int) -> tuple[Tensor, int]:
+def _cut(maps: AnyMaps, beyond: int, wanted: int) -> tuple[AnyMaps, int]:
     """Of so many pixels around what is asked for, so many are left."""
     cut = max(beyond - wanted, 0)
-    if not cut:
-        return x_BCYX, beyond
-    height, width = x_BCYX.shape[-2:]
-    return x_BCYX[..., cut : height - cut, cut : width - cut], beyond - cut
+    return maps.cut(cut), beyond - cut
 
 
 def _halving(inputs: int, outputs: int, mixes: bool) -> nn.Sequential:

@@ -56,50 +56,71 @@ class Answer:
             layer[..., where_YX] = NO_CLASS
 
 
+Place = tuple[slice, slice]
+"""Rows and columns of a window."""
+
+Block = tuple[Place, NDArray[np.uint16]]
+"""Where it lies in its window, and its pixels (T, B, Y, X)."""
+
+
 @dataclass(frozen=True)
-class Strips:
-    """A window of a cube that comes from above to below, some rows at a time, and is only to be looked at once."""
+class Blocks:
+    """A window of a cube that comes in rectangles, from left to right in rows of them that have one height, from above
+    to below. Each is only to be looked at until the next one comes."""
 
     height: int
     width: int
-    strips_TBYX: Iterable[NDArray[np.uint16]]
+    blocks: Iterable[Block]
 
-    def checked(self, card: Card) -> "Strips":
-        """The periods that a model uses, of strips that are what it was trained on."""
-        return replace(self, strips_TBYX=(_used(card, strip) for strip in self.strips_TBYX))
+    def checked(self, card: Card) -> "Blocks":
+        """The periods that a model uses, of blocks that are what it was trained on."""
+        return replace(self, blocks=((place, _used(card, block)) for place, block in self.blocks))
 
-    def padded(self, stride: int) -> "Strips":
+    def padded(self, stride: int) -> "Blocks":
         """No data below and to the right, up to whole strides, so that the window's own pixels stay aligned."""
         below, right = -self.height % stride, -self.width % stride
         if not below and not right:
             return self
-        return Strips(self.height + below, self.width + right, _with_no_data(self.strips_TBYX, below, right))
+        return Blocks(self.height + below, self.width + right, self._with_no_data(below, right))
+
+    def _with_no_data(self, below: int, right: int) -> Iterator[Block]:
+        for (rows, columns), block in self.blocks:
+            yield (rows, columns), block
+            shape, kind = block.shape[:2], block.dtype
+            if right and columns.stop == self.width:
+                beside = slice(self.width, self.width + right)
+                yield (rows, beside), np.zeros((*shape, rows.stop - rows.start, right), kind)
+        if below:
+            place = slice(self.height, self.height + below), slice(0, self.width + right)
+            yield place, np.zeros((*shape, below, self.width + right), kind)
 
     def whole(self) -> NDArray[np.uint16]:
-        strips = list(self.strips_TBYX)
-        return strips[0] if len(strips) == 1 else np.concatenate(strips, axis=-2)
+        whole = None
+        for place, block in self.blocks:
+            if block.shape[-2:] == (self.height, self.width):
+                return block
+            if whole is None:
+                whole = np.empty((*block.shape[:2], self.height, self.width), block.dtype)
+            whole[..., *place] = block
+        assert whole is not None, "a window without pixels"
+        return whole
 
 
-Seen = NDArray[np.uint16] | Strips
-"""A window of a cube, at once or in strips."""
+Seen = NDArray[np.uint16] | Blocks
+"""A window of a cube, at once or in blocks."""
 
 
-def in_strips(x_TBYX: Seen) -> Strips:
-    return x_TBYX if isinstance(x_TBYX, Strips) else Strips(x_TBYX.shape[-2], x_TBYX.shape[-1], [x_TBYX])
+def in_blocks(x_TBYX: Seen) -> Blocks:
+    if isinstance(x_TBYX, Blocks):
+        return x_TBYX
+    height, width = x_TBYX.shape[-2:]
+    return Blocks(height, width, [((slice(0, height), slice(0, width)), x_TBYX)])
 
 
 def _used(card: Card, x_TBYX: NDArray[np.uint16]) -> NDArray[np.uint16]:
     check_window(card, x_TBYX)
     all_of_them = card.period_index == tuple(range(len(card.periods)))
     return x_TBYX if all_of_them else x_TBYX[list(card.period_index)]
-
-
-def _with_no_data(strips_TBYX: Iterable[NDArray[np.uint16]], below: int, right: int) -> Iterator[NDArray[np.uint16]]:
-    for strip in strips_TBYX:
-        last = np.pad(strip, [(0, 0), (0, 0), (0, 0), (0, right)])
-        yield last
-    if below:
-        yield np.zeros((*last.shape[:2], below, last.shape[-1]), last.dtype)
 
 
 def check_window(card: Card, x_TBYX: NDArray[np.uint16]) -> None:

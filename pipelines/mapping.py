@@ -14,7 +14,7 @@ from shapely.geometry.base import BaseGeometry
 
 from catalogs import crops, cube
 from catalogs.attempts import Attempt
-from catalogs.cube import count_observations, read_ahead, read_cube, read_strips
+from catalogs.cube import count_observations, read_ahead, read_blocks, read_cube
 from catalogs.description import identity
 from catalogs.errors import BadInput
 from catalogs.grid import Grid, Tile, Window
@@ -25,7 +25,7 @@ from catalogs.taxonomy import IGNORE
 from models.exactness import processor
 from models.memory import give_back, is_out_of_memory, keep_what_is_freed
 from models.predictor import Predictor, load_predictor
-from models.window import Answer, Strips, in_strips
+from models.window import Answer, Blocks, in_blocks
 from pipelines.checkpoints import read_checkpoint
 from pipelines.devices import Places
 from pipelines.map_inputs import Sight
@@ -249,15 +249,15 @@ def predict_tile(
     return answer
 
 
-def _ground(job: Mapping, tile: Window, halo: int, on_cpu: bool) -> Callable[[Window], Strips]:
+def _ground(job: Mapping, tile: Window, halo: int, on_cpu: bool) -> Callable[[Window], Blocks]:
     """The pixels of any part of a tile and its halo. They are read now, lest a GPU or a distant store be waited for;
-    those that come from a disk to a CPU are only decoded when the network comes to them, a few rows at a time."""
+    those that come from a disk to a CPU are only decoded when the network comes to them, a chunk at a time."""
     store, whole = Store(job.cube_root, cube.NAME), tile.grown(halo)
     if store.root.is_local and on_cpu:
         read_ahead(store, tile)
-        return lambda part: Strips(part.height, part.width, read_strips(store, part))
+        return lambda part: Blocks(part.height, part.width, read_blocks(store, part))
     pixels = read_cube(store, whole)
-    return lambda part: in_strips(pixels[:, :, *part.seen_from(whole).slices])
+    return lambda part: in_blocks(pixels[:, :, *part.seen_from(whole).slices])
 
 
 def cores_of(whole: Window, side: int) -> Iterator[Window]:

@@ -1,14 +1,16 @@
 """Windows of a cube on a disk: the pixels that zarr reads, wherever they begin, also beyond tiles and the grid."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from catalogs import cube
-from catalogs.cube import count_observations, read_ahead, read_cube, read_strips
+from catalogs.cube import count_observations, read_ahead, read_blocks, read_cube
 from catalogs.errors import BadInput
 from catalogs.grid import Grid, Window
 from catalogs.root import Root
@@ -42,14 +44,17 @@ def test_any_window_is_what_zarr_reads(store: Store, y: int, x: int, height: int
     assert np.array_equal(read_cube(store, Window(y, x, height, width)), expected)
 
 
-@given(y=st.integers(-300, 800), height=st.integers(1, 600))
-def test_strips_are_the_window(store: Store, y: int, height: int) -> None:
-    """They end where chunks do, so that none is decoded twice."""
-    window = Window(y, 100, height, 300)
-    strips = list(read_strips(store, window))
-    assert np.array_equal(np.concatenate(strips, axis=-2), read_cube(store, window))
-    ends = y + np.cumsum([strip.shape[-2] for strip in strips])[:-1]
-    assert (ends % store.array("reflectance").chunks[-1] == 0).all()
+@given(y=st.integers(-300, 800), x=st.integers(-300, 600), height=st.integers(1, 600), width=st.integers(1, 400))
+def test_blocks_are_the_window(store: Store, y: int, x: int, height: int, width: int) -> None:
+    """From left to right and from above to below; they end where chunks do, so that none is decoded twice."""
+    window, side = Window(y, x, height, width), store.array("reflectance").chunks[-1]
+    whole, corners = np.full((PERIODS, 10, height, width), 7, np.uint16), []
+    for (rows, columns), block in read_blocks(store, window):
+        whole[..., rows, columns] = block
+        corners.append((rows.start, columns.start))
+    assert np.array_equal(whole, read_cube(store, window)) and corners == sorted(set(corners))
+    assert all((y + row) % side == 0 or row == 0 for row, _ in corners)
+    assert all((x + column) % side == 0 or column == 0 for _, column in corners)
 
 
 def test_what_will_be_read_is_asked_of_the_system(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,12 +80,31 @@ def test_observations_are_summed_over_the_periods_asked_for(
     assert expected.max() > 255 or len(periods) == 1
 
 
-def test_a_cut_shard_is_named(store: Store, tmp_path: Path) -> None:
+def cut(shard: bytearray) -> None:
+    del shard[len(shard) // 2 :]
+
+
+def move_a_chunk_beyond_the_end(shard: bytearray) -> None:
+    """With an index that is whole; the shard has one chunk."""
+    index = np.array([len(shard), 100], "<u8").tobytes()
+    shard[-20:] = index + google_crc32c.value(index).to_bytes(4, "little")
+
+
+def overwrite_a_chunk(shard: bytearray) -> None:
+    shard[:5000] = bytes(5000)
+
+
+@pytest.mark.parametrize("damage", [cut, move_a_chunk_beyond_the_end, overwrite_a_chunk, bytearray.clear])
+def test_a_damaged_shard_is_named(store: Store, damage: Callable[[bytearray], None]) -> None:
     path = Path(store.root.path("cube.zarr/reflectance/c/0/0/0/0"))
     whole = path.read_bytes()
+    damaged = bytearray(whole)
+    damage(damaged)
     try:
-        path.write_bytes(whole[: len(whole) // 2])
+        path.write_bytes(damaged)
         with pytest.raises(BadInput, match="reflectance/c/0/0/0/0"):
             read_cube(store, Window(0, 0, 64, 64))
+        with pytest.raises(BadInput, match="reflectance/c/0/0/0/0"):
+            list(read_blocks(store, Window(-10, 0, 64, 64)))
     finally:
         path.write_bytes(whole)

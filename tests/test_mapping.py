@@ -14,7 +14,7 @@ from catalogs.attempts import attempts_of
 from catalogs.crops import MAP, MAP_ARRAYS, map_layouts
 from catalogs.root import Root
 from catalogs.stores import Store, plane_objects, spatial_coordinates
-from models.window import Strips
+from models.window import Blocks
 from pipelines.map import mapping_of
 from pipelines.mapping import Mapper, start_mapping
 from pipelines.plan import Plan, make_plan
@@ -38,7 +38,7 @@ class Narrow:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._predictor, name)
 
-    def predict(self, x: Strips, *more: Any) -> Any:
+    def predict(self, x: Blocks, *more: Any) -> Any:
         if x.width > self._most:
             raise self._error
         return self._predictor.predict(x, *more)

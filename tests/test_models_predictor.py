@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from models.normalisation import Normalisation, normalise
 from models.predictor import NetworkPredictor, Predictor, check_fits, load_predictor, on_device
 from models.swift import Swift, SwiftSettings
 from models.unet import UNet, UNetSettings
-from models.window import Strips
+from models.window import Blocks
 
 SETTINGS = UNetSettings(bands=2, periods=2, classes=4, widths=(8, 16, 16))
 CARD_OF_TEST = Card(
@@ -148,19 +149,23 @@ def test_of_a_halo_nothing_is_said(kind: str, halo: int) -> None:
 
 @pytest.mark.parametrize("kind", ["unet", "swift"])
 @pytest.mark.parametrize("heights", [(104,), (1, 100, 3), (40, 40, 24)])
+@pytest.mark.parametrize("widths", [(90,), (1, 64, 25)])
 @pytest.mark.parametrize("halo", [0, 9, 40])
-def test_a_window_may_come_in_strips(
-    kind: str, heights: tuple[int, ...], halo: int, monkeypatch: pytest.MonkeyPatch
+def test_a_window_may_come_in_blocks(
+    kind: str, heights: tuple[int, ...], widths: tuple[int, ...], halo: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the answer is made of some rows at a time, whatever halo was asked for; the width is no whole number of
+    """And flow through the network a few rows at a time, whatever halo was asked for; the width is no whole number of
     strides."""
-    monkeypatch.setattr(Swift, "rows_at_once", 16)
     x, predictor = window(104, 90), PREDICTOR if kind == "unet" else of_swift()
     x[:, :, 38:41, 50] = 0
-    strips = Strips(104, 90, iter(np.split(x, np.cumsum(heights)[:-1], axis=-2)))
-    found = predictor.predict(strips, True, halo)
-    monkeypatch.undo()
-    assert_same(found.layers, predictor.predict(x, True, halo).layers)
+    expected = predictor.predict(x, True, halo)
+    monkeypatch.setattr("models.predictor.ROWS_AT_ONCE", 16)
+    rows, columns = (
+        [slice(end - length, end) for end, length in zip(np.cumsum(lengths).tolist(), lengths, strict=True)]
+        for lengths in (heights, widths)
+    )
+    blocks = Blocks(104, 90, ((place, x[..., *place]) for place in product(rows, columns)))
+    assert_same(predictor.predict(blocks, True, halo).layers, expected.layers)
 
 
 def test_pixels_in_pieces_are_what_the_whole_network_says() -> None:

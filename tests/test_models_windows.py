@@ -5,10 +5,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_networks import SMALL, as_trained, built, season
 from torch import Tensor, nn
 
 from models.architectures import NETWORKS
+from models.flow import Flow, Whole
 from models.network import Network, NetworkSettings
 from models.steady import Convolution, Doubling, Gelu, Layer, magnified, sigmoid, softmax
 from models.swift import PIXELS_AT_ONCE, Swift, SwiftSettings
@@ -109,8 +112,26 @@ def test_what_only_a_margin_needs_is_not_missed(widths: tuple[int, ...], margin:
     maps = torch.randn(1, widths[0], 144, 136, generator=torch.Generator().manual_seed(1))
     maps, cut = maps.contiguous(memory_format=torch.channels_last), margin // stride * stride
     with torch.inference_mode():
-        whole, found = network.around(maps), network.around(maps, margin)
+        whole, found = network.around(Whole(maps)).x, network.around(Whole(maps), margin).x
     assert torch.equal(found, whole[..., cut : 144 - cut, cut : 136 - cut])
+
+
+@settings(max_examples=40)
+@given(data=st.data())
+@pytest.mark.parametrize("widths", [(24, 48, 96), (8, 16), (4, 4, 8, 8)])
+def test_what_flows_is_what_is_whole(widths: tuple[int, ...], data: st.DataObject) -> None:
+    """In slabs of any heights, which come one after the other: none is looked for before it is needed."""
+    network = as_trained(Swift(SwiftSettings(bands=3, periods=2, widths=widths)))
+    stride, margin = network.settings.stride, data.draw(st.sampled_from([0, 1, 8, 11, 24]), "margin")
+    height = 2 * margin // stride * stride + stride * data.draw(st.integers(1, 12), "strides")
+    maps = torch.randn(1, widths[0], height, 64, generator=torch.Generator().manual_seed(1))
+    maps = maps.contiguous(memory_format=torch.channels_last)
+    ends = sorted(data.draw(st.sets(st.integers(1, height - 1), max_size=6), "ends"))
+    slabs = iter(torch.tensor_split(maps, ends, dim=2))
+    with torch.inference_mode():
+        whole = network.around(Whole(maps), margin).x
+        parts = [*network.around(Flow(slabs, height, stride), margin).slabs]
+    assert torch.equal(torch.cat(parts, dim=2), whole)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
