@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from catalogs.shard_reading import ShardFile
 from catalogs.stores import Store, shard_key
 
+MOST_OPEN = 128
+"""Shards, far fewer than the files that systems let a process open."""
+
 
 class LocalChunks:
     """Of an array (time, .., y, x) whose chunks are squares of one time. Shards stay open as long as chunks are asked
@@ -35,7 +38,7 @@ class LocalChunks:
             shard.read(i % self._across * self._across + j % self._across, out, self._room)
 
     def _shard(self, time: int, i: int, j: int) -> ShardFile | None:
-        if i != self._row:
+        if i != self._row or len(self._shards) >= MOST_OPEN:
             self.close()
             self._row = i
         if (time, j) not in self._shards:

@@ -95,8 +95,9 @@ class ShardFile:
 
     @staticmethod
     def open(path: Path, chunks: int) -> "ShardFile":
-        file, size, tail = path.open("rb", buffering=0), path.stat().st_size, 16 * chunks + 4
+        file, tail = path.open("rb", buffering=0), 16 * chunks + 4
         try:
+            size = os.fstat(file.fileno()).st_size
             file.seek(max(size - tail, 0))
             return ShardFile(str(path), file, size, _index(str(path), file.read(tail), chunks))
         except BaseException:

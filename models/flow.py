@@ -117,12 +117,17 @@ def _seen(layer: Wide, slabs: Iterable[Tensor], step: int) -> Iterator[Tensor]:
     for slab in slabs:
         x = _joined(_nothing(slab) if kept is None else kept, slab)
         ready = (x.shape[2] - 2) // step * step
-        kept, seen = x[:, :, ready:].clone(), layer(x[:, :, : ready + 2], padded=False) if ready else None
-        del slab, x  # while others look at what was seen, nothing else has to lie there
-        if seen is not None:
-            yield seen
+        kept, seen = x[:, :, ready:].clone(), [layer(x[:, :, : ready + 2], padded=False)] if ready else []
+        del slab, x
+        yield from _handed_on(seen)
     if kept is not None:
         yield layer(_joined(kept, _nothing(kept)), padded=False)
+
+
+def _handed_on(slabs: list[Tensor]) -> Iterator[Tensor]:
+    """While others look at a slab, nobody here keeps it alive."""
+    while slabs:
+        yield slabs.pop(0)
 
 
 def _nothing(like: Tensor) -> Tensor:
@@ -138,7 +143,8 @@ def _joined(above: Tensor, below: Tensor) -> Tensor:
 def _noted(slabs: Iterable[Tensor], passed: deque[Tensor]) -> Iterator[Tensor]:
     for slab in slabs:
         passed.append(slab)
-        yield slab
+        del slab
+        yield passed[-1]
 
 
 def _taken(passed: deque[Tensor]) -> Iterator[Tensor]:
@@ -150,11 +156,10 @@ def _some(slabs: Iterable[Tensor], rows: slice, beside: int) -> Iterator[Tensor]
     """Without the columns beside them, too."""
     top = 0
     for slab in slabs:
-        part = slab[:, :, max(rows.start - top, 0) : max(rows.stop - top, 0), beside : slab.shape[3] - beside]
+        parts = [slab[:, :, max(rows.start - top, 0) : max(rows.stop - top, 0), beside : slab.shape[3] - beside]]
         top += slab.shape[2]
         del slab
-        if part.shape[2]:
-            yield part
+        yield from _handed_on([part for part in parts if part.shape[2]])
 
 
 def _sums(slabs: Iterable[Tensor], others: Iterator[Tensor]) -> Iterator[Tensor]:
@@ -167,4 +172,6 @@ def _sums(slabs: Iterable[Tensor], others: Iterator[Tensor]) -> Iterator[Tensor]
             rows = min(slab.shape[2] - done, other.shape[2])
             slab[:, :, done : done + rows] += other[:, :, :rows]
             other, done = other[:, :, rows:], done + rows
-        yield slab
+        sums = [slab]
+        del slab
+        yield from _handed_on(sums)

@@ -60,7 +60,7 @@ def _piece_by_piece(x_TCYX: NDArray[Any], normalisation: Normalisation) -> Tenso
     for first in range(0, len(pictures_NCYX), at_once):
         pictures = np.require(pictures_NCYX[first : first + at_once], requirements=["C", "W"])
         out = found_NCYX[first : first + at_once].copy_(torch.from_numpy(pictures))
-        if pictures.max(initial=0) > BRIGHTEST:
+        if not pictures.max(initial=0) <= BRIGHTEST:  # or there is a number that is none
             out.clamp_(max=BRIGHTEST)
         out.sub_(mean).div_(std)
         if pictures.min(initial=1) <= NO_DATA:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import product
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +16,7 @@ from models.errors import Misfit
 from models.flow import Flow, Whole
 from models.forest_predictor import load_forest
 from models.forest_settings import ForestSettings
-from models.network import Network, PixelsFirst
+from models.network import Network, OfPixels, PixelsFirst
 from models.normalisation import NO_DATA, normalise
 from models.window import Answer, Blocks, Seen, in_blocks, inside
 
@@ -133,32 +132,37 @@ class NetworkPredictor:
             flow = Flow(self._slabs(network, used, when_BT[0], seen_YX), used.height, self.stride)
             yield from network.around(flow, margin).slabs
         else:
-            maps_BCYX = torch.cat([*self._slabs(network, in_blocks(used.whole()), when_BT[0], seen_YX)], dim=2)
-            yield network.around(Whole(maps_BCYX), margin).x
+            x_BTCYX, seen_BTYX = self._shown(used.whole())
+            seen_YX[...] = seen_BTYX[0].any(dim=0)
+            yield network.around(Whole(self._maps(network, network.alone(when_BT[0]), x_BTCYX, seen_BTYX)), margin).x
+
+    def _maps(self, network: PixelsFirst, look: OfPixels, x_BTCYX: Tensor, seen_BTYX: Tensor) -> Tensor:
+        """What the network makes of each pixel alone (1, C, Y, X)."""
+        found_PC = network.piece(look, x_BTCYX[0].flatten(-2), seen_BTYX[0].flatten(-2))
+        return torch.unflatten(found_PC, 0, x_BTCYX.shape[-2:]).permute(2, 0, 1)[None]
 
     def _slabs(self, network: PixelsFirst, used: Blocks, when_T: Tensor, seen_YX: Tensor) -> Iterator[Tensor]:
-        """What the network makes of each pixel (1, C, Y, X), a row of blocks at a time. On a CPU pixels are made ready
-        as it comes to them, not all at once: they stay in the processor's cache."""
-        look, slab_YXC = network.alone(when_T), torch.empty(0)
+        """The same of some rows of a window at a time. Pixels are made ready as the network comes to them, not all at
+        once: they stay in a processor's cache."""
+        look, slab_BCYX, done = network.alone(when_T), torch.empty(0), 0
         for (rows, columns), block_TBYX in used.blocks:
+            assert columns.start == done, f"columns {done} to {columns.start} did not come"
             height, width = block_TBYX.shape[-2:]
-            for piece in self._pieces(network, height, width):
+            for piece in pieces(height, width, network.pixels_at_once):
                 x_BTCYX, seen_BTYX = self._shown(block_TBYX[..., *piece])
-                found_PC = network.piece(look, x_BTCYX[0].flatten(-2), seen_BTYX[0].flatten(-2))
-                if not columns.start and not piece[0].start and not piece[1].start:
-                    slab_YXC = found_PC.new_empty(height, used.width, found_PC.shape[-1])
-                slab_YXC[:, columns][piece] = torch.unflatten(found_PC, 0, x_BTCYX.shape[-2:])
+                found_BCYX = self._maps(network, look, x_BTCYX, seen_BTYX)
+                if not done:
+                    shape = 1, found_BCYX.shape[1], height, used.width
+                    slab_BCYX = torch.empty(shape, dtype=found_BCYX.dtype, memory_format=torch.channels_last)
+                    done = columns.stop
+                slab_BCYX[..., columns][..., *piece] = found_BCYX
                 seen_YX[rows, columns][piece] = seen_BTYX[0].any(dim=0)
-            if columns.stop == used.width:
-                slab_BCYX = slab_YXC.permute(2, 0, 1)[None]
-                yield from torch.split(slab_BCYX, ROWS_AT_ONCE, dim=2) if self.on_cpu else [slab_BCYX]
-
-    def _pieces(self, network: PixelsFirst, height: int, width: int) -> Iterator[tuple[slice, slice]]:
-        """Rectangles of nearly as many pixels as the network wants at once."""
-        across = min(width, COLUMNS_AT_ONCE) if self.on_cpu else width
-        down = max(network.pixels_at_once // across, 1) if self.on_cpu else height
-        for y, x in product(range(0, height, down), range(0, width, across)):
-            yield slice(y, min(y + down, height)), slice(x, min(x + across, width))
+            done = columns.stop % used.width
+            if not done:
+                parts = [*torch.split(slab_BCYX, ROWS_AT_ONCE, dim=2)]
+                slab_BCYX = torch.empty(0)  # with the last part it is gone
+                while parts:
+                    yield parts.pop(0)
 
     def _shown(self, used_TBYX: NDArray[np.uint16]) -> tuple[Tensor, Tensor]:
         """What the network is shown, and where there is data. A GPU is given the bytes and works on them itself."""
@@ -175,6 +179,15 @@ class NetworkPredictor:
         percent = weight_KYX.sum(dim=0).reciprocal_().mul_(100)  # softmax of the highest, without that of the rest
         each_KYX = _bytes(weight_KYX.mul_(percent)) if probabilities else None
         return Answer(crop.to(torch.uint8).cpu().numpy(), _bytes(percent), each_KYX)
+
+
+def pieces(height: int, width: int, at_once: int) -> Iterator[tuple[slice, slice]]:
+    """Rectangles of nearly as many pixels as are wanted at once."""
+    for x in range(0, width, COLUMNS_AT_ONCE):
+        across = min(width - x, COLUMNS_AT_ONCE)
+        down = max(at_once // across, 1)
+        for y in range(0, height, down):
+            yield slice(y, min(y + down, height)), slice(x, x + across)
 
 
 def on_device(x: NDArray[np.uint16], device: torch.device) -> Tensor:

@@ -33,6 +33,7 @@ class Convolution(nn.Conv2d):
 
     def _inner_rows(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Of which all that they see is there."""
+        assert self.stride == self.dilation == (1, 1) and self.groups == 1
         return nn.functional.conv2d(input, weight, bias, padding=(0, self.kernel_size[1] // 2))
 
 
@@ -46,6 +47,7 @@ class Layer(nn.Module):
 
     def forward(self, x_BCYX: Tensor, padded: bool = True) -> Tensor:
         if self.training:
+            assert padded, "while it learns, a layer sees whole windows"
             x_BCYX = self.norm(self.convolution(x_BCYX))
         else:
             x_BCYX = self.convolution._conv_forward(x_BCYX, *folded(self.convolution.weight, self.norm), padded)

@@ -18,8 +18,8 @@ from models.steady import Convolution, Layer, fixed
 PIXELS_AT_ONCE = 4096
 """Two megabytes of twelve periods."""
 
-ROWS_AT_ONCE = 256
-"""Those of a chunk of the cube."""
+CHUNK = 256
+"""Rows of one of the cube."""
 
 # Axis legend: B patch, T period, C band or channel, K class, P pixel, Y row, X column.
 
@@ -59,12 +59,12 @@ class SwiftSettings(NetworkSettings):
         return self.widths[0]
 
     def mapping_bytes(self, pixels: int) -> int:
-        """Counts lie there whole; of pixels as floats there is one piece, in six states at most, and of maps at full
-        size, which flow, twelve of some rows."""
+        """Of a cube in a bucket counts lie there whole, and what was made of each pixel alone; of pixels as floats
+        there is one piece, in six states at most, and of maps at full size, which flow, nine of some rows."""
         piece = 4 * 6 * PIXELS_AT_ONCE * self.bands * max(self.periods, self.moments)
-        rows = min(isqrt(pixels), ROWS_AT_ONCE + 2 * self.halo)
-        flowing = 4 * 12 * self.finest * rows * isqrt(pixels)
-        return pixels * 2 * self.bands * self.periods + flowing + piece
+        rows = min(isqrt(pixels), CHUNK + 2 * self.halo)
+        flowing = 4 * 9 * self.finest * rows * isqrt(pixels)
+        return pixels * (2 * self.bands * self.periods + 4 * self.finest) + flowing + piece
 
     @property
     def receptive_radius(self) -> int:

@@ -57,6 +57,14 @@ def test_blocks_are_the_window(store: Store, y: int, x: int, height: int, width:
     assert all((x + column) % side == 0 or column == 0 for _, column in corners)
 
 
+def test_few_shards_are_open_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window over many small tiles has as many pixels as ever."""
+    window = Window(100, -20, 600, 500)
+    expected = read_cube(store, window)
+    monkeypatch.setattr("catalogs.local_chunks.MOST_OPEN", 1)
+    assert np.array_equal(read_cube(store, window), expected)
+
+
 def test_what_will_be_read_is_asked_of_the_system(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(cube, "fetch_ahead", lambda path: asked.append(str(path.relative_to(store.root.url))))

@@ -18,7 +18,7 @@ from models.card import Card, Period
 from models.checkpoint import CARD, WEIGHTS, decode, encode
 from models.errors import Misfit
 from models.normalisation import Normalisation, normalise
-from models.predictor import NetworkPredictor, Predictor, check_fits, load_predictor, on_device
+from models.predictor import NetworkPredictor, Predictor, check_fits, load_predictor, on_device, pieces
 from models.swift import Swift, SwiftSettings
 from models.unet import UNet, UNetSettings
 from models.window import Blocks
@@ -166,6 +166,18 @@ def test_a_window_may_come_in_blocks(
     )
     blocks = Blocks(104, 90, ((place, x[..., *place]) for place in product(rows, columns)))
     assert_same(predictor.predict(blocks, True, halo).layers, expected.layers)
+
+
+@given(height=st.integers(1, 1200), width=st.integers(1, 1200))
+def test_pieces_cover_a_window_once_and_are_nearly_full(height: int, width: int) -> None:
+    """A piece that is not full costs as much as one that is: at most one of each 256 columns."""
+    covered, count = np.zeros((height, width), np.uint8), 0
+    for piece in pieces(height, width, 4096):
+        covered[piece] += 1
+        count += 1
+        assert covered[piece].size <= 4096
+    assert (covered == 1).all()
+    assert count <= height * width / 4096 * 1.1 + width // 256 + 1
 
 
 def test_pixels_in_pieces_are_what_the_whole_network_says() -> None:
