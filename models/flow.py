@@ -104,7 +104,7 @@ class Flow:
 
     def twice(self) -> tuple["Flow", "Flow"]:
         passed = deque[Tensor]()
-        first, second = _noted(self.slabs, passed), _taken(passed)
+        first, second = _noted(self.slabs, passed), handed_on(passed)
         return Flow(first, self.height, self.step), Flow(second, self.height, self.step)
 
     def plus(self, other: "Flow") -> "Flow":
@@ -117,17 +117,17 @@ def _seen(layer: Wide, slabs: Iterable[Tensor], step: int) -> Iterator[Tensor]:
     for slab in slabs:
         x = _joined(_nothing(slab) if kept is None else kept, slab)
         ready = (x.shape[2] - 2) // step * step
-        kept, seen = x[:, :, ready:].clone(), [layer(x[:, :, : ready + 2], padded=False)] if ready else []
+        kept, seen = x[:, :, ready:].clone(), deque([layer(x[:, :, : ready + 2], padded=False)] if ready else [])
         del slab, x
-        yield from _handed_on(seen)
+        yield from handed_on(seen)
     if kept is not None:
         yield layer(_joined(kept, _nothing(kept)), padded=False)
 
 
-def _handed_on(slabs: list[Tensor]) -> Iterator[Tensor]:
+def handed_on(slabs: deque[Tensor]) -> Iterator[Tensor]:
     """While others look at a slab, nobody here keeps it alive."""
     while slabs:
-        yield slabs.pop(0)
+        yield slabs.popleft()
 
 
 def _nothing(like: Tensor) -> Tensor:
@@ -147,19 +147,15 @@ def _noted(slabs: Iterable[Tensor], passed: deque[Tensor]) -> Iterator[Tensor]:
         yield passed[-1]
 
 
-def _taken(passed: deque[Tensor]) -> Iterator[Tensor]:
-    while passed:
-        yield passed.popleft()
-
-
 def _some(slabs: Iterable[Tensor], rows: slice, beside: int) -> Iterator[Tensor]:
     """Without the columns beside them, too."""
     top = 0
     for slab in slabs:
-        parts = [slab[:, :, max(rows.start - top, 0) : max(rows.stop - top, 0), beside : slab.shape[3] - beside]]
+        part = slab[:, :, max(rows.start - top, 0) : max(rows.stop - top, 0), beside : slab.shape[3] - beside]
+        parts = deque([part] if part.shape[2] else [])
         top += slab.shape[2]
-        del slab
-        yield from _handed_on([part for part in parts if part.shape[2]])
+        del slab, part
+        yield from handed_on(parts)
 
 
 def _sums(slabs: Iterable[Tensor], others: Iterator[Tensor]) -> Iterator[Tensor]:
@@ -172,6 +168,6 @@ def _sums(slabs: Iterable[Tensor], others: Iterator[Tensor]) -> Iterator[Tensor]
             rows = min(slab.shape[2] - done, other.shape[2])
             slab[:, :, done : done + rows] += other[:, :, :rows]
             other, done = other[:, :, rows:], done + rows
-        sums = [slab]
+        sums = deque([slab])
         del slab
-        yield from _handed_on(sums)
+        yield from handed_on(sums)

@@ -1,5 +1,6 @@
 """The one call that every model answers: a window of a cube in, crops and confidence out."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from models.architectures import build, settings_of
 from models.card import Card, Period
 from models.errors import Misfit
-from models.flow import Flow, Whole
+from models.flow import Flow, Whole, handed_on
 from models.forest_predictor import load_forest
 from models.forest_settings import ForestSettings
 from models.network import Network, OfPixels, PixelsFirst
@@ -124,17 +125,16 @@ class NetworkPredictor:
 
     def _parts(self, used: Blocks, when_BT: Tensor, margin: int, seen_YX: Tensor) -> Iterator[Tensor]:
         network = self.network
-        if not isinstance(network, PixelsFirst):
-            x_BTCYX, seen_BTYX = self._shown(used.whole())
-            seen_YX[...] = seen_BTYX[0].any(dim=0)
-            yield inside(network(x_BTCYX, seen_BTYX, when_BT), margin)
-        elif self.on_cpu:
+        if isinstance(network, PixelsFirst) and self.on_cpu:
             flow = Flow(self._slabs(network, used, when_BT[0], seen_YX), used.height, self.stride)
             yield from network.around(flow, margin).slabs
-        else:
-            x_BTCYX, seen_BTYX = self._shown(used.whole())
-            seen_YX[...] = seen_BTYX[0].any(dim=0)
+            return
+        x_BTCYX, seen_BTYX = self._shown(used.whole())
+        seen_YX[...] = seen_BTYX[0].any(dim=0)
+        if isinstance(network, PixelsFirst):
             yield network.around(Whole(self._maps(network, network.alone(when_BT[0]), x_BTCYX, seen_BTYX)), margin).x
+        else:
+            yield inside(network(x_BTCYX, seen_BTYX, when_BT), margin)
 
     def _maps(self, network: PixelsFirst, look: OfPixels, x_BTCYX: Tensor, seen_BTYX: Tensor) -> Tensor:
         """What the network makes of each pixel alone (1, C, Y, X)."""
@@ -159,10 +159,9 @@ class NetworkPredictor:
                 seen_YX[rows, columns][piece] = seen_BTYX[0].any(dim=0)
             done = columns.stop % used.width
             if not done:
-                parts = [*torch.split(slab_BCYX, ROWS_AT_ONCE, dim=2)]
+                parts = deque(torch.split(slab_BCYX, ROWS_AT_ONCE, dim=2))
                 slab_BCYX = torch.empty(0)  # with the last part it is gone
-                while parts:
-                    yield parts.pop(0)
+                yield from handed_on(parts)
 
     def _shown(self, used_TBYX: NDArray[np.uint16]) -> tuple[Tensor, Tensor]:
         """What the network is shown, and where there is data. A GPU is given the bytes and works on them itself."""

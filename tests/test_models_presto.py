@@ -153,8 +153,10 @@ def test_thermal_time_has_no_months() -> None:
     assert network_settings(calendar, 10, 12, 5) == PrestoSettings(periods=12, classes=5)
 
 
-@pytest.mark.parametrize("own", [{"width": 32}, {"width": 128, "heads": 8, "expansion": 4}])
-@pytest.mark.parametrize("threads", [1, 2])
+USUAL_SHAPE = {"width": 128, "heads": 8, "expansion": 4}
+
+
+@pytest.mark.parametrize(("threads", "own"), [(1, {}), (2, {"width": 32}), (1, USUAL_SHAPE), (2, USUAL_SHAPE)])
 def test_a_pixel_answers_the_same_bits_wherever_it_is_in_a_group(threads: int, own: dict[str, int]) -> None:
     """Windows of many groups, cut so that pixels change their place in theirs, and the last one is part empty."""
     network = built("presto", **own)
