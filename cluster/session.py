@@ -84,6 +84,7 @@ def _unreachable(address: str, error: Exception) -> ClusterUnreachable:
 
 def _private(workers: int) -> dict[str, Any]:
     return {
+        "address": "local",  # not one that Ray finds by itself
         "num_cpus": workers,
         "include_dashboard": False,
         "log_to_driver": False,
