@@ -1,9 +1,12 @@
 """The cube store: reflectance (time, band, y, x) and observation counts on a region's grid."""
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,9 @@ ARRAYS = ("reflectance", "observations")
 
 Place = tuple[slice, slice]
 """Rows and columns."""
+
+Room = Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]
+"""Makes an array to be filled."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +95,13 @@ def cube_coordinates(grid: Grid, periods: Sequence[Period]) -> dict[str, Coordin
     }
 
 
-def read_cube(store: Store, window: Window) -> NDArray[np.uint16]:
-    """Reflectance (time, band, y, x) of a window; ground beyond the grid's edge is no data."""
+def read_cube(
+    store: Store, window: Window, room: Room = np.empty, readers: Executor | None = None
+) -> NDArray[np.uint16]:
+    """Reflectance (time, band, y, x) of a window, in what `room` makes; ground beyond the grid's edge is no data.
+    Several readers share what lies on a disk."""
     array = store.array("reflectance")
-    return _read(store, array, window, range(array.shape[0]))
+    return _read(store, array, window, range(array.shape[0]), room, readers)
 
 
 def read_blocks(store: Store, window: Window) -> Iterator[tuple[Place, NDArray[np.uint16]]]:
@@ -123,14 +132,24 @@ def count_observations(store: Store, window: Window, periods: Sequence[int]) -> 
     return counts
 
 
-def _read(store: Store, array: zarr.Array[Any], window: Window, periods: Sequence[int]) -> NDArray[Any]:
+def _read(
+    store: Store,
+    array: zarr.Array[Any],
+    window: Window,
+    periods: Sequence[int],
+    room: Room = np.empty,
+    readers: Executor | None = None,
+) -> NDArray[Any]:
     inside = window.clipped((array.shape[-2], array.shape[-1]))
-    pixels = np.zeros((len(periods), *array.shape[1:-2], window.height, window.width), array.dtype)
+    pixels = room((len(periods), *array.shape[1:-2], window.height, window.width), array.dtype)
+    if inside != window:
+        pixels.fill(0)
     if inside.height and inside.width:
         here = pixels[..., *inside.seen_from(window).slices]
         if store.root.is_local:
-            with closing(LocalChunks(store, array)) as chunks:
-                _copy_chunks(chunks, inside, periods, here)
+            copy = partial(_copy_chunks, store, array, periods, here, inside)
+            strips = [*_strips(inside, array.chunks[-1])]
+            deque(readers.map(copy, strips) if readers else map(copy, strips), maxlen=0)
         else:
             first = min(periods)
             seen = np.asarray(array[(slice(first, max(periods) + 1), ..., *inside.slices)])  # all are asked for at once
@@ -139,12 +158,23 @@ def _read(store: Store, array: zarr.Array[Any], window: Window, periods: Sequenc
     return pixels
 
 
-def _copy_chunks(chunks: LocalChunks, window: Window, periods: Sequence[int], out_TYX: NDArray[Any]) -> None:
-    buffer = chunks.empty()
-    for i, j, inside, of_chunk in _pieces(window, chunks.side):
-        for period, out in zip(periods, out_TYX, strict=True):
-            chunks.read(period, i, j, buffer)
-            out[..., *inside] = buffer[..., *of_chunk]
+def _strips(window: Window, side: int) -> Iterator[Window]:
+    """Of one row of chunks each."""
+    for i in _touched(window.y, window.height, side):
+        yield window.within(Window(i * side, window.x, side, window.width))
+
+
+def _copy_chunks(
+    store: Store, array: zarr.Array[Any], periods: Sequence[int], out_TYX: NDArray[Any], whole: Window, part: Window
+) -> None:
+    """Of a part of what is asked for."""
+    here = out_TYX[..., *part.seen_from(whole).slices]
+    with closing(LocalChunks(store, array)) as chunks:
+        buffer = chunks.empty()
+        for i, j, inside, of_chunk in _pieces(part, chunks.side):
+            for period, out in zip(periods, here, strict=True):
+                chunks.read(period, i, j, buffer)
+                out[..., *inside] = buffer[..., *of_chunk]
 
 
 def _pieces(window: Window, side: int) -> Iterator[tuple[int, int, Place, Place]]:

@@ -1,6 +1,6 @@
 """Where pixels are: tiles on a global lattice, and the part of it that covers a region."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, floor
 
@@ -105,6 +105,11 @@ class Grid:
                 if region is None or (region.intersects(square) and not region.touches(square)):
                     yield tile
 
+    def around_all(self, tiles: Sequence[Tile]) -> Window:
+        """The smallest that holds them."""
+        first, last = self.window(tiles[0]), self.window(tiles[-1])
+        return Window(first.y, first.x, last.y + last.height - first.y, last.x + last.width - first.x)
+
     def window(self, tile: Tile) -> Window:
         y = (tile.row - self.first.row) * self.side
         x = (tile.col - self.first.col) * self.side
@@ -129,7 +134,31 @@ class Grid:
 
 def squares(tiles: Iterable[Tile], side: int) -> list[list[Tile]]:
     """Tiles by the square of `side` times `side` of them on the lattice that they lie in."""
+    return blocks(tiles, side, side)
+
+
+def blocks(tiles: Iterable[Tile], rows: int, cols: int) -> list[list[Tile]]:
+    """Tiles by the rectangle of so many rows and columns of the lattice that they lie in."""
     found: dict[tuple[int, int], list[Tile]] = {}
     for tile in tiles:
-        found.setdefault((tile.row // side, tile.col // side), []).append(tile)
+        found.setdefault((tile.row // rows, tile.col // cols), []).append(tile)
     return list(found.values())
+
+
+def rectangles(tiles: Iterable[Tile]) -> list[list[Tile]]:
+    """Tiles in full rectangles: those below one another, with those beside them that reach from the same row to the
+    same row."""
+    runs: list[list[Tile]] = []
+    for tile in sorted(tiles, key=lambda tile: (tile.col, tile.row)):
+        if runs and runs[-1][-1] == Tile(tile.row - 1, tile.col):
+            runs[-1].append(tile)
+        else:
+            runs.append([tile])
+    found: list[list[Tile]] = []
+    for run in sorted(runs, key=lambda run: (run[0].row, run[-1].row, run[0].col)):
+        before = found[-1][-len(run) :] if found else []
+        if before == [Tile(tile.row, tile.col - 1) for tile in run]:
+            found[-1] += run
+        else:
+            found.append(run)
+    return found

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -14,6 +15,9 @@ import psutil
 from cluster.head import first_ready, watched
 
 Item = TypeVar("Item")
+
+Group = Callable[[list[Item]], list[Any]]
+"""Does some items at once: the result or the exception of each, in their order."""
 
 LEASES_PER_ACTOR = 2
 """One at work and one waiting, so that an actor never idles while the driver answers."""
@@ -33,7 +37,7 @@ class Slots:
     cpus: float = 1
     gpus: float = 0
     lease: int = 8
-    """Items handed out at once."""
+    """Items handed out at once, where nobody says which."""
     threads: int = 1
     """Leases that an actor works on at once: one reads and writes while another computes."""
 
@@ -161,9 +165,18 @@ def each_on_actors(
     doing an item twice must do no harm. Fewer slots in the cluster than actors asked for make it slower, not stuck.
     The plain twin, which needs no cluster, is `work = start(); ((item, work(item)) for item in items)`.
     """
+    yield from groups_on_actors(ray, partial(_one_by_one, start), _leases(iter(items), slots.lease), slots)
+
+
+def groups_on_actors(
+    ray: Any, start: Callable[[], Group[Item]], groups: Iterable[list[Item]], slots: Slots
+) -> Iterator[tuple[Item, Any]]:
+    """The same where some items are better done together: each group is a lease, and what `start` returns does a whole
+    one, and gives the result or the exception of each item. Items that were with an actor that died come again alone.
+    """
     options = {"num_cpus": slots.cpus, "num_gpus": slots.gpus, "max_restarts": 0, "max_concurrency": slots.threads}
     remote = ray.remote(_Worker).options(**options)
-    pool = _Pool(ray, lambda: remote.remote(start), _leases(iter(items), slots.lease), slots.leases)
+    pool = _Pool(ray, lambda: remote.remote(start), (_Lease(group) for group in groups), slots.leases)
     for number in range(1, slots.actors + 1):
         if pool.has_more(number):
             pool.start()
@@ -212,13 +225,26 @@ def _begin(pool: _Pool, reference: Any) -> None:
         pool.fill(actor)
 
 
-def _leases(items: Iterator[Any], size: int) -> Iterator[_Lease]:
+def _leases(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
     while some := list(islice(items, size)):
-        yield _Lease(some)
+        yield some
+
+
+def _one_by_one(start: Callable[[], Callable[[Item], Any]]) -> Group[Item]:
+    do = start()
+    return lambda items: [tried(do, item) for item in items]
+
+
+def tried(do: Callable[[Item], Any], item: Item) -> Any:
+    """Its result or its exception: an item that fails is reported by its reason and must not cost the others."""
+    try:
+        return do(item)
+    except Exception as error:
+        return error
 
 
 class _Worker:
-    def __init__(self, start: Callable[[], Callable[[Any], Any]]) -> None:
+    def __init__(self, start: Callable[[], Group[Any]]) -> None:
         self.do = start()
 
     def ready(self) -> tuple[str, int]:
@@ -228,13 +254,7 @@ class _Worker:
         return ray.get_runtime_context().get_node_id(), os.getpid()
 
     def work(self, items: list[Any]) -> list[Any]:
-        return [self._one(item) for item in items]
-
-    def _one(self, item: Any) -> Any:
-        try:
-            return self.do(item)
-        except Exception as error:  # an item that fails is reported by its reason and must not cost the others
-            return _portable(error)
+        return [_portable(one) if isinstance(one, Exception) else one for one in self.do(items)]
 
 
 def _portable(error: Exception) -> Exception:

@@ -88,7 +88,7 @@ def train_on_workers(
     as it was raised. Returns how often the workers were started again.
     """
     from ray.train import ControllerError, RunConfig, ScalingConfig, TrainingFailedError
-    from ray.train.torch import TorchTrainer
+    from ray.train.torch import TorchConfig, TorchTrainer
 
     mailbox = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=_beside_us(ray)).remote()
     config = {"loop": loop, "settings": settings, "mailbox": mailbox}
@@ -98,7 +98,13 @@ def train_on_workers(
 
         def fit(attempt: int) -> None:
             run = RunConfig(storage_path=folder, name=f"run-{attempt}")
-            TorchTrainer(_work, train_loop_config=config, scaling_config=scaling, run_config=run).fit()
+            TorchTrainer(
+                _work,
+                train_loop_config=config,
+                torch_config=TorchConfig(backend=backend_of(gpus)),
+                scaling_config=scaling,
+                run_config=run,
+            ).fit()
 
         for attempt in range(RESTARTS + 1):
             held = _reserved(ray)
@@ -113,6 +119,11 @@ def train_on_workers(
                 what = "workers could not be started" if isinstance(error, ControllerError) else "a worker was lost"
                 on_post({"say": f"train: {what} ({_in_short(own)}); all are started again"})
     raise AssertionError("the last attempt returns or raises")
+
+
+def backend_of(gpus: float) -> str:
+    """How workers with so many GPUs each reach one another: NCCL refuses two of them on one GPU."""
+    return "nccl" if gpus >= 1 else "gloo"
 
 
 def _reserved(ray: Any) -> set[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from math import isqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,13 @@ class ForestPredictor:
     @property
     def on_cpu(self) -> bool:
         return True
+
+    @property
+    def flows(self) -> bool:
+        return False
+
+    def room(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        return np.empty(shape, dtype)
 
     def predict(self, x_TBYX: Seen, probabilities: bool = False, halo: int = 0) -> Answer:
         used_TBYX = in_blocks(x_TBYX).checked(self.card).whole()

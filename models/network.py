@@ -71,6 +71,11 @@ class NetworkSettings:
         return 512
 
     @property
+    def flows(self) -> bool:
+        """Whether on a CPU a window of any height takes as much memory as a low one, because its rows flow through."""
+        return False
+
+    @property
     def finest(self) -> int:
         """Channels that it holds of each pixel at full size, about: what memory is reckoned with."""
         return 64
@@ -85,6 +90,10 @@ class NetworkSettings:
         Pixels are held as counts and three times as floats; of its own maps a network holds ten at full size.
         """
         return pixels * (14 * self.bands * self.periods + 4 * 10 * self.finest)
+
+    def bytes_on_gpu(self, pixels: int) -> int:
+        """Of a GPU's memory, about, for a window of so many pixels."""
+        return 5 * NetworkSettings.mapping_bytes(self, pixels) // 2
 
     @property
     def is_seamless(self) -> bool:

@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Protocol
+from math import prod
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -48,6 +49,15 @@ class Predictor(Protocol):
     @property
     def on_cpu(self) -> bool: ...
 
+    @property
+    def flows(self) -> bool:
+        """Whether a window may have any height: its rows are seen in turn."""
+        ...
+
+    def room(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """For the pixels of a window, where it takes them from best."""
+        ...
+
     def predict(self, x_TBYX: Seen, probabilities: bool = False, halo: int = 0) -> Answer:
         """Of each pixel, 255 where no period that the model uses has data; the probability of each class if asked.
 
@@ -81,6 +91,18 @@ class NetworkPredictor:
     @property
     def on_cpu(self) -> bool:
         return self.device.type == "cpu"
+
+    @property
+    def flows(self) -> bool:
+        return self.on_cpu and self.network.settings.flows
+
+    def room(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """A GPU fetches by itself from memory that stays in its place. PyTorch keeps such memory for the next window:
+        to ask the system for it takes longer than to fill it."""
+        if self.device.type != "cuda":
+            return np.empty(shape, dtype)
+        bytes_there = torch.empty(prod(shape) * dtype.itemsize, dtype=torch.uint8, pin_memory=True)
+        return bytes_there.numpy().view(dtype).reshape(shape)
 
     @torch.inference_mode()
     def predict(self, x_TBYX: Seen, probabilities: bool = False, halo: int = 0) -> Answer:
@@ -125,7 +147,7 @@ class NetworkPredictor:
 
     def _parts(self, used: Blocks, when_BT: Tensor, margin: int, seen_YX: Tensor) -> Iterator[Tensor]:
         network = self.network
-        if isinstance(network, PixelsFirst) and self.on_cpu:
+        if isinstance(network, PixelsFirst) and self.flows:
             flow = Flow(self._slabs(network, used, when_BT[0], seen_YX), used.height, self.stride)
             yield from network.around(flow, margin).slabs
             return

@@ -55,6 +55,10 @@ class SwiftSettings(NetworkSettings):
         return 1024
 
     @property
+    def flows(self) -> bool:
+        return True
+
+    @property
     def finest(self) -> int:
         return self.widths[0]
 

@@ -19,7 +19,7 @@ from models.predictor import Predictor, load_predictor
 from pipelines.checkpoints import read_checkpoint
 from pipelines.held_out import scored_pixels
 from pipelines.map import mapping_of
-from pipelines.mapping import predict_tile
+from pipelines.mapping import predict_ground
 from pipelines.network_actors import device_of
 from pipelines.plan import Plan
 
@@ -53,7 +53,7 @@ def score_share(job: Scoring, predictor_of: Callable[[str], Predictor], share: S
     """Counts by block, and the pixels and seconds of mapping the tile."""
     plan, predictor = job.plan, predictor_of(share.checkpoint)
     whole, began = plan.grid.window(share.tile), time.perf_counter()
-    mapped = predict_tile(mapping_of(plan, share.checkpoint), predictor, share.tile).crop
+    mapped = predict_ground(mapping_of(plan, share.checkpoint), predictor, whole).crop
     seconds = time.perf_counter() - began
     labels = Store(plan.root, crops.LABELS).read("crop", whole.slices)
     truth = np.where(scored_pixels(plan, whole, share.patches), labels, np.uint8(IGNORE))

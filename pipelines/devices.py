@@ -7,6 +7,12 @@ from typing import Any
 from catalogs.errors import BadInput
 from pipelines.plan import TILES_IN_HAND, Plan
 
+CORES_OF_READER = 4
+"""Of a worker that shares a GPU."""
+
+MOST_ON_A_GPU = 4
+"""Workers that share one: each has its own half a gigabyte of CUDA there."""
+
 
 @dataclass(frozen=True)
 class Places:
@@ -15,11 +21,14 @@ class Places:
     actors: int
     gpus: float = 0
     cores: int = 1
+    together: tuple[int, int] = (1, 1)
+    """Rows and columns of tiles that are seen at once."""
 
     @property
     def in_hand(self) -> int:
-        """Tiles of one actor at once: one at the network, and on each core another that is read or written."""
-        return max(TILES_IN_HAND, self.cores + 1)
+        """Leases of one actor at once. For a GPU one is read, by all of its cores, one is at the network, and two are
+        written."""
+        return 4 if self.gpus else TILES_IN_HAND
 
 
 def gpus_per_worker(ray: Any, plan: Plan) -> float:
@@ -43,6 +52,25 @@ def cores_of(nodes: Iterable[Mapping[str, float]], gpus: float) -> int:
     """
     shares = [node.get("CPU", 0) / node["GPU"] * gpus for node in nodes if node.get("GPU", 0) >= gpus > 0]
     return max(1, int(min(shares, default=1)))
+
+
+def mapping_gpus(ray: Any, plan: Plan) -> float:
+    """The same; but where nothing is said, workers with few cores share a GPU: in one process, threads that decode keep
+    the one that feeds the GPU waiting."""
+    gpus = gpus_per_worker(ray, plan)
+    if plan.project.compute.gpus_per_worker == "auto" and gpus:
+        return 1 / min(max(cores_of(_alive(ray), gpus) // CORES_OF_READER, 1), MOST_ON_A_GPU)
+    return gpus
+
+
+def places_for(ray: Any, plan: Plan, gpus: float) -> Places:
+    actors = workers_that_fit(ray, plan.workers, gpus, autoscales=bool(plan.project.compute.address))
+    return Places(actors, gpus, cores_of(_alive(ray), gpus))
+
+
+def _alive(ray: Any) -> list[Mapping[str, float]]:
+    """What the machines of a cluster have."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def training_gpus(ray: Any, plan: Plan) -> float:

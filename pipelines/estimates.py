@@ -97,7 +97,7 @@ def _ingest(plan: Plan, scenes: SceneList, beside: Root, probes: int, progress: 
 
 
 def _map(plan: Plan, beside: Root, probes: int, progress: Progress) -> Estimate | None:
-    from pipelines.network_actors import places_of  # here, because they bring Ray and torch with them
+    from pipelines.network_actors import mapping_places  # here, because they bring Ray and torch with them
     from pipelines.untrained import can_be_mapped
 
     store = Store(plan.root, crops.MAP)
@@ -109,7 +109,7 @@ def _map(plan: Plan, beside: Root, probes: int, progress: Progress) -> Estimate 
         sample, basis = probe_map(plan, beside, probes, progress), "probes"
     if sample is None:
         return None
-    return _estimate("map", (units, left), sample, left, places_of(plan), basis)
+    return _estimate("map", (units, left), sample, left, mapping_places(plan), basis)
 
 
 def _estimate(

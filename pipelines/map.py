@@ -10,17 +10,19 @@ from catalogs.bands import BANDS
 from catalogs.cube import CubeUnit
 from catalogs.description import identity
 from catalogs.errors import BadInput
+from catalogs.grid import blocks
 from catalogs.renewal import changed_inputs
 from catalogs.stores import Store
 from cluster.progress import Progress
 from models.architectures import settings_of
 from models.card import Card
+from models.network import NetworkSettings
 from models.predictor import check_fits, load_predictor
 from pipelines.checkpoints import read_checkpoint
 from pipelines.devices import Places
 from pipelines.map_inputs import INPUTS, Record, Sight, plan_word
 from pipelines.mapping import Mapping, start_mapping
-from pipelines.network_actors import on_actors, places_of
+from pipelines.network_actors import LEASES, mapping_places, on_mapping_actors
 from pipelines.outcomes import Outcomes
 from pipelines.plan import Plan
 from pipelines.renewal import renew
@@ -33,29 +35,45 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     check_cube(plan, card)
     check_classes(plan, card)
     load_predictor(state, card)  # what does not fit together is told here, before a store is begun
-    plan.check_memory(plan.bytes_to_map_with(settings_of(card)))
+    settings = settings_of(card)
+    plan.check_memory(plan.bytes_to_map_with(settings))
     store, described = begin_map(plan, card, progress)
     missing = set(store.to_do(units_of(plan, crops.MAP)))
     todo = [tile for tile in plan.tiles if str(tile) in missing]
     if todo:
         hide_map(plan)
-    places = places_of(plan) if todo else Places(1)
-    plan.check_memory(plan.bytes_to_map_with(settings_of(card), places.in_hand, places.gpus), places.actors)
-    outcomes, windows = Outcomes(store), set[int]()
+    places = mapping_places(plan) if todo else Places(1)
+    places = replace(places, together=seen_together(plan, settings, places, len(todo)))
+    plan.check_memory(plan.bytes_to_map_with(settings, places.in_hand, places.gpus, places.together), places.actors)
+    outcomes, windows = Outcomes(store), set[tuple[int, int]]()
     with progress.stage("map", len(plan.tiles), "tiles", already=len(plan.tiles) - len(todo)) as bar:
-        job = replace(mapping_into(plan, described), places=places)
-        for tile, outcome in on_actors(plan, partial(start_mapping, job), todo, threads=places.in_hand):
+        start = partial(start_mapping, replace(mapping_into(plan, described), places=places))
+        for tile, outcome in on_mapping_actors(plan, start, blocks(todo, *places.together), places):
             outcomes.add(str(tile), outcome)
             bar.advance()
             if not isinstance(outcome, Exception):
-                windows.add(outcome["window"])
+                windows.add((outcome["window"], outcome["best_window"]))
     outcomes.check()
     check_whole(plan, crops.MAP)
     store.sweep()
-    if windows and min(windows) < (best := min(settings_of(card).window, plan.grid.side)):
-        smallest = min(windows)
-        progress.say(f"map: memory ran out at windows of {best} pixels; some tiles were seen in windows of {smallest}")
+    smaller = [(side, best) for side, best in windows if side < best]
+    if smaller:
+        side, best = min(smaller)
+        progress.say(f"map: memory ran out at windows of {best} pixels; some tiles were seen in windows of {side}")
     return {"map": plan.root.path(crops.MAP), "tiles": len(plan.tiles), "weights_sha256": card.weights_sha256}
+
+
+def seen_together(plan: Plan, settings: NetworkSettings, places: Places, tiles: int) -> tuple[int, int]:
+    """Rows and columns of tiles that share what is read and seen around them; fewer where there are few tiles, so that
+    all actors end together. To a CPU tiles flow by, which takes no more memory for more rows of them."""
+    rows, cols = 1, 1
+    if places.gpus and settings.is_seamless:
+        rows, cols = 2, 2
+    elif settings.flows and plan.cube_root.is_local and not places.gpus:
+        rows = 4
+    while rows * cols > 1 and tiles < LEASES * places.actors * rows * cols:
+        rows, cols = max(rows // 2, 1), max(cols // 2, 1)
+    return rows, cols
 
 
 def begin_map(plan: Plan, card: Card, progress: Progress) -> tuple[Store, dict[str, Any]]:

@@ -1,14 +1,18 @@
-"""The work of one actor of `map`: a tile is read, seen by the network, written and committed."""
+"""The work of one actor of `map`: tiles are read, seen by the network, written and committed."""
 
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from math import ceil, isqrt
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
@@ -17,11 +21,13 @@ from catalogs.attempts import Attempt
 from catalogs.cube import count_observations, read_ahead, read_blocks, read_cube
 from catalogs.description import identity
 from catalogs.errors import BadInput
-from catalogs.grid import Grid, Tile, Window
+from catalogs.grid import Grid, Tile, Window, rectangles
 from catalogs.region_mask import outside_region
 from catalogs.root import Root
 from catalogs.stores import Store
 from catalogs.taxonomy import IGNORE
+from cluster.actors import tried
+from models.architectures import settings_of
 from models.exactness import processor
 from models.memory import give_back, is_out_of_memory, keep_what_is_freed
 from models.predictor import Predictor, load_predictor
@@ -33,6 +39,11 @@ from pipelines.network_actors import device_of
 
 SMALLEST = 64
 """Pixels of the side of a window, below which halos are nearly all of the work."""
+
+OF_GPU = 0.8
+"""Of a worker's share of a GPU's memory what windows may take; the rest is for CUDA, and for what lies in between."""
+
+Record = dict[str, Any]
 
 Seeing = Callable[[], None]
 
@@ -73,8 +84,21 @@ def start_mapping(job: Mapping, on_gpu: bool = False) -> "Mapper":
     device = device_of(on_gpu)
     checkpoint = read_checkpoint(job.learned or job.root, job.checkpoint)
     predictor = load_predictor(*checkpoint, device, job.precision)
-    windows = Windows(min(predictor.window, job.grid.side))
-    return Mapper(job, predictor, ThreadPoolExecutor(1), windows, processor(on_gpu))
+    readers = ThreadPoolExecutor(job.places.cores) if on_gpu else None
+    best = _best_window(job, predictor)
+    return Mapper(job, predictor, ThreadPoolExecutor(1), Windows(best, best), processor(on_gpu), readers)
+
+
+def _best_window(job: Mapping, predictor: Predictor) -> int:
+    """On a GPU large ones are the fastest: all that is seen at once, or in as few as its memory has room for."""
+    settings, side = settings_of(predictor.card), job.grid.side
+    if predictor.on_cpu or not settings.is_seamless:
+        return min(predictor.window, side)
+    halo = predictor.halo if job.halo is None else job.halo
+    room = int(torch.cuda.mem_get_info()[1] * min(job.places.gpus or 1.0, 1.0) * OF_GPU)
+    most = max(isqrt(room // settings.bytes_on_gpu(1)) - 2 * halo, SMALLEST)
+    whole = side * max(job.places.together)
+    return ceil(whole / ceil(whole / most) / settings.stride) * settings.stride
 
 
 @dataclass
@@ -82,6 +106,7 @@ class Windows:
     """Pixels of the side of what a network sees at once, its halo not counted; fewer once memory has run out."""
 
     side: int
+    best: int
 
     def shrink(self, stride: int) -> bool:
         smaller = self.side // 2 // stride * stride
@@ -91,6 +116,19 @@ class Windows:
         return True
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the network said of a tile, and what that took of the time."""
+
+    origin: Record
+    """What a record says of where the pixels came from."""
+    answer: Answer
+    computing: float
+    seconds: float
+    with_others: int
+    """Tiles that were seen at once."""
+
+
 @dataclass(frozen=True, eq=False)
 class Mapper:
     """Maps tiles, from several threads at once: one computes while others read and write."""
@@ -98,19 +136,44 @@ class Mapper:
     job: Mapping
     predictor: Predictor
     computing: Executor
-    """Of one thread: the network sees one tile at a time, and no other thread keeps the memory that it needed."""
+    """Of one thread: the network sees one window at a time, and no other thread keeps the memory that it needed."""
     windows: Windows
     processor: str = ""
+    readers: Executor | None = None
+    """Threads that share what is to be read for a GPU."""
 
-    def __call__(self, tile: Tile) -> dict[str, Any]:
-        """The record of a tile, which it or somebody before it has committed."""
-        store, unit, origin = Store(self.job.root, crops.MAP), str(tile), self._origin(tile)
+    def __call__(self, tiles: Sequence[Tile]) -> list[Any]:
+        """Of each the record, which it or somebody before it has committed, or the error. Tiles that make a rectangle
+        are seen together: the ground around them is read and seen once."""
+        begun = {tile: tried(self._begun, tile) for tile in tiles}
+        found = {tile: one if isinstance(one, Exception) else one[1] for tile, one in begun.items()}
+        for rectangle in rectangles(tile for tile, one in found.items() if one is None):
+            found |= self._mapped({tile: begun[tile][0] for tile in rectangle})
+        return [found[tile] for tile in tiles]
+
+    def _begun(self, tile: Tile) -> tuple[Record, Record | None]:
+        """What its record is to say of where its pixels come from, and that record if it is there."""
+        origin = self._origin(tile)
+        return origin, self._done(Store(self.job.root, crops.MAP), str(tile), origin)
+
+    def _mapped(self, origins: dict[Tile, Record]) -> dict[Tile, Any]:
+        """Where something is wrong with one of several, each is seen alone, and only that one fails."""
+        seen: dict[Tile, Seen] = {}
+        if len(origins) > 1:
+            with suppress(Exception):
+                seen = self._see(origins)
+        return {tile: tried(partial(self.alone, seen=seen.get(tile)), tile) for tile in origins}
+
+    def alone(self, tile: Tile, seen: Seen | None = None) -> Record:
+        """The record of one tile."""
+        store, unit = Store(self.job.root, crops.MAP), str(tile)
+        origin = seen.origin if seen else self._origin(tile)
         while True:
             if done := self._done(store, unit, origin):
                 return done
             attempt = store.attempt(unit)
             try:
-                record = self._map(store, attempt, tile, origin)
+                record = self._commit(attempt, tile, seen or self._see({tile: origin})[tile])
             except Exception:
                 # another run has finished, and cleaned up behind this one; or this one had committed before it failed
                 done = self._done(store, unit, origin)
@@ -122,14 +185,13 @@ class Mapper:
             if _is_of(record, origin):  # and not of a worker that has slept since the map's inputs changed
                 return record
 
-    def _origin(self, tile: Tile) -> dict[str, Any]:
-        """What the record of a tile says of where its pixels come from."""
+    def _origin(self, tile: Tile) -> Record:
         halo = self.predictor.halo if self.job.halo is None else self.job.halo
         card = self.predictor.card
         made_of = Sight(self.job.grid, halo, card.period_index).read(self.job.cube_root, tile)
         return {"plan": self.job.plan, "weights_sha256": card.weights_sha256, "made_of": made_of}
 
-    def _done(self, store: Store, unit: str, origin: dict[str, Any]) -> dict[str, Any] | None:
+    def _done(self, store: Store, unit: str, origin: Record) -> Record | None:
         """A record of what the map was made of before is none."""
         record = store.finished(unit)
         if record is None or _is_of(record, origin):
@@ -145,25 +207,35 @@ class Mapper:
             why = "has been planned anew since this run began."
             raise BadInput(store.root.path(store.name), why, "Give `furrow map` again.")
 
-    def _map(self, store: Store, attempt: Attempt, tile: Tile, origin: dict[str, Any]) -> dict[str, Any]:
-        began, window, turn = time.monotonic(), self.job.grid.window(tile), Turn(self.computing)
-        answer = self._answer(tile, turn)
+    def _see(self, origins: dict[Tile, Record]) -> dict[Tile, Seen]:
+        """The tiles of a rectangle, in windows that know nothing of where one tile ends."""
+        began, turn, whole = time.monotonic(), Turn(self.computing), self.job.grid.around_all([*origins])
+        answer, share = self._answer(whole, turn), 1 / len(origins)
+        took = turn.seconds * share, (time.monotonic() - began) * share
+        parts = {tile: answer.part(*self.job.grid.window(tile).seen_from(whole).slices) for tile in origins}
+        return {tile: Seen(origin, parts[tile], *took, len(origins)) for tile, origin in origins.items()}
+
+    def _commit(self, attempt: Attempt, tile: Tile, seen: Seen) -> Record:
+        began, window, answer = time.monotonic(), self.job.grid.window(tile), seen.answer
+        store = Store(self.job.root, crops.MAP)
         layers = answer.crop, answer.confidence, self._observations(window, answer.crop), *answer.layers[2:]
         for array, layer in zip(store.arrays(*crops.map_arrays(self.job.probabilities)), layers, strict=True):
             attempt.write(array, (*[slice(None)] * (layer.ndim - 2), *window.slices), layer)
         counts = np.bincount(answer.crop.ravel(), minlength=256)
         record = {
-            **origin,
+            **seen.origin,
             "classes": {str(value): int(counts[value]) for value in np.flatnonzero(counts)},
             "valid": int(answer.crop.size - counts[IGNORE]),
             "processor": self.processor,
             "worker": f"{socket.gethostname()}/{os.getpid()}",
             "window": self.windows.side,
+            "best_window": self.windows.best,
+            "seen_together": seen.with_others,
             "in_hand": self.job.places.in_hand,
             "workers": self.job.places.actors,
             "gpus": self.job.places.gpus,
-            "computing": round(turn.seconds, 3),
-            "seconds": round(time.monotonic() - began, 3),
+            "computing": round(seen.computing, 3),
+            "seconds": round(seen.seconds + time.monotonic() - began, 3),
         }
         return attempt.commit(record)
 
@@ -176,12 +248,12 @@ class Mapper:
         counts = count_observations(store, window, self.predictor.card.period_index)
         return np.where(known, np.minimum(counts, crops.MOST_OBSERVATIONS), IGNORE).astype(np.uint8)
 
-    def _answer(self, tile: Tile, turn: "Turn") -> Answer:
+    def _answer(self, whole: Window, turn: "Turn") -> Answer:
         """In smaller windows where memory runs out: of a seamless network the same answer, and slower."""
         while True:
             side = self.windows.side
             try:
-                return predict_tile(self.job, self.predictor, tile, turn, side)
+                return predict_ground(self.job, self.predictor, whole, turn, side, self.readers)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -190,7 +262,7 @@ class Mapper:
             give_back()  # here the error is gone, and with it what it held
 
 
-def _is_of(record: dict[str, Any], origin: dict[str, Any]) -> bool:
+def _is_of(record: Record, origin: Record) -> bool:
     return record | origin == record
 
 
@@ -217,29 +289,30 @@ def at_once(seeing: Seeing) -> None:
     seeing()
 
 
-def predict_tile(
+def predict_ground(
     job: Mapping,
     predictor: Predictor,
-    tile: Tile,
+    whole: Window,
     turn: Callable[[Seeing], None] = at_once,
     side: int | None = None,
+    readers: Executor | None = None,
 ) -> Answer:
-    """What the network says of a tile; ground outside the region is no data.
+    """What the network says of one tile or several; ground outside the region is no data.
 
     Each window is seen with its halo and only its core is kept: with statistics fixed at inference a pixel's class
     depends on its own surroundings alone, so there is nothing to blend and no seam to hide.
     """
-    whole = job.grid.window(tile)
     halo = predictor.halo if job.halo is None else job.halo
     classes = len(predictor.card.classes) if job.probabilities else 0
     answer = Answer.nothing((whole.height, whole.width), classes)
     outside = outside_region(job.region, job.grid, whole)
     if outside.all():
         return answer
-    ground = _ground(job, whole, halo, predictor.on_cpu)
+    ground = _ground(job, whole, halo, predictor, readers)
 
     def see() -> None:
-        for core in cores_of(whole, side or predictor.window):
+        height = whole.height if predictor.flows else None
+        for core in cores_of(whole, side or min(predictor.window, job.grid.side), height):
             here = core.seen_from(whole).slices
             if not outside[here].all():
                 answer.take(here, predictor.predict(ground(core.grown(halo)), job.probabilities, halo))
@@ -249,19 +322,22 @@ def predict_tile(
     return answer
 
 
-def _ground(job: Mapping, tile: Window, halo: int, on_cpu: bool) -> Callable[[Window], Blocks]:
-    """The pixels of any part of a tile and its halo. They are read now, lest a GPU or a distant store be waited for;
-    those that come from a disk to a CPU are only decoded when the network comes to them, a chunk at a time."""
-    store, whole = Store(job.cube_root, cube.NAME), tile.grown(halo)
-    if store.root.is_local and on_cpu:
-        read_ahead(store, tile)
+def _ground(
+    job: Mapping, tiles: Window, halo: int, predictor: Predictor, readers: Executor | None
+) -> Callable[[Window], Blocks]:
+    """The pixels of any part of some tiles and their halo. They are read now, lest a GPU or a distant store be waited
+    for; those that come from a disk to a CPU are only decoded when the network comes to them, a chunk at a time."""
+    store, whole = Store(job.cube_root, cube.NAME), tiles.grown(halo)
+    if store.root.is_local and predictor.on_cpu:
+        read_ahead(store, tiles)
         return lambda part: Blocks(part.height, part.width, read_blocks(store, part))
-    pixels = read_cube(store, whole)
+    pixels = read_cube(store, whole, predictor.room, readers)
     return lambda part: in_blocks(pixels[:, :, *part.seen_from(whole).slices])
 
 
-def cores_of(whole: Window, side: int) -> Iterator[Window]:
-    for y in range(whole.y, whole.y + whole.height, side):
+def cores_of(whole: Window, side: int, height: int | None = None) -> Iterator[Window]:
+    """Squares, or rectangles of another height, that together are the whole."""
+    high = height or side
+    for y in range(whole.y, whole.y + whole.height, high):
         for x in range(whole.x, whole.x + whole.width, side):
-            height = min(side, whole.y + whole.height - y)
-            yield Window(y, x, height, min(side, whole.x + whole.width - x))
+            yield Window(y, x, high, side).within(whole)

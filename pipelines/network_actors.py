@@ -4,17 +4,20 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from cluster.actors import Slots, each_on_actors
+from cluster.actors import Group, Slots, each_on_actors, groups_on_actors
 from cluster.session import ray_session
 from models.exactness import be_exact
-from pipelines.devices import Places, cores_of, gpus_per_worker, workers_that_fit
+from pipelines.devices import Places, gpus_per_worker, mapping_gpus, places_for
 from pipelines.plan import Plan
 
 Item = TypeVar("Item")
 
+LEASES = 4
+"""For each actor, at least, where there are enough items."""
+
 
 def on_actors(
-    plan: Plan, start: Callable[..., Callable[[Item], Any]], items: Sequence[Item], most: int = 8, threads: int = 1
+    plan: Plan, start: Callable[..., Callable[[Item], Any]], items: Sequence[Item], most: int = 8
 ) -> Iterator[Any]:
     """Each item with its result or exception; `start` is told whether it has a GPU.
 
@@ -23,22 +26,27 @@ def on_actors(
     if not items:
         return
     with ray_session(plan.project.compute.address, plan.slots) as ray:
-        places = _places(ray, plan)
-        lease = max(1, min(most, len(items) // (4 * places.actors)))
-        actors, cores = min(places.actors, len(items)), places.cores
-        slots = Slots(actors, cpus=cores, gpus=places.gpus, lease=lease, threads=threads)
+        places = places_for(ray, plan, gpus_per_worker(ray, plan))
+        lease = max(1, min(most, len(items) // (LEASES * places.actors)))
+        slots = Slots(min(places.actors, len(items)), cpus=places.cores, gpus=places.gpus, lease=lease)
         yield from each_on_actors(ray, partial(start, on_gpu=places.gpus > 0), items, slots)
 
 
-def places_of(plan: Plan) -> Places:
+def on_mapping_actors(
+    plan: Plan, start: Callable[..., Group[Item]], groups: Sequence[list[Item]], places: Places
+) -> Iterator[Any]:
+    """The same of groups, on actors that have several in hand."""
+    if not groups:
+        return
     with ray_session(plan.project.compute.address, plan.slots) as ray:
-        return _places(ray, plan)
+        actors = min(places.actors, len(groups))
+        slots = Slots(actors, cpus=places.cores, gpus=places.gpus, threads=places.in_hand)
+        yield from groups_on_actors(ray, partial(start, on_gpu=places.gpus > 0), groups, slots)
 
 
-def _places(ray: Any, plan: Plan) -> Places:
-    gpus = gpus_per_worker(ray, plan)
-    actors = workers_that_fit(ray, plan.workers, gpus, autoscales=bool(plan.project.compute.address))
-    return Places(actors, gpus, cores_of((node["Resources"] for node in ray.nodes() if node["Alive"]), gpus))
+def mapping_places(plan: Plan) -> Places:
+    with ray_session(plan.project.compute.address, plan.slots) as ray:
+        return places_for(ray, plan, mapping_gpus(ray, plan))
 
 
 def device_of(on_gpu: bool) -> str:

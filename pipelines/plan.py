@@ -238,19 +238,28 @@ class Plan:
         """Projected memory of a worker that maps with the network of `[model]`."""
         return self.bytes_to_map_with(self.model)
 
-    def bytes_to_map_with(self, model: "NetworkSettings", in_hand: int = TILES_IN_HAND, gpus: float = 0) -> int:
+    def bytes_to_map_with(
+        self,
+        model: "NetworkSettings",
+        in_hand: int = TILES_IN_HAND,
+        gpus: float = 0,
+        together: tuple[int, int] = (1, 1),
+    ) -> int:
         """Of all tiles in hand what is answered, with the observations that it rests on, and one window inside the
         network; the cubes of those tiles too, one of them twice while it is decoded, unless a CPU decodes them from a
-        disk as it comes to them."""
-        halo, probabilities = self.project.map.halo, self.project.map.probabilities
-        context = halo if isinstance(halo, int) else model.halo
-        tile = self.grid.side**2 + model.answer_bytes(self.grid.side**2, probabilities)
-        if self.project.compute.gpus_per_worker not in ("auto", 0) or gpus or not self.root.is_local:
-            tile += (self.grid.side + 2 * context) ** 2 * 2 * len(BANDS) * len(self.periods)
-        counting = self.grid.side**2 * (len(self.periods) + 12)  # observations by period, and pixels by class
-        window = (min(self.grid.side, model.window) + 2 * context) ** 2
-        seeing = model.mapping_bytes(window) + model.answer_bytes(window, probabilities)
-        return MAPPER_BYTES + (in_hand + 1) * tile + counting + seeing
+        disk as it comes to them. PyTorch takes memory from which a GPU reads in powers of two."""
+        halo, probabilities, side = self.project.map.halo, self.project.map.probabilities, self.grid.side
+        context, tiles = halo if isinstance(halo, int) else model.halo, together[0] * together[1]
+        held = tiles * (side**2 + model.answer_bytes(side**2, probabilities))
+        on_gpu = bool(gpus) or self.project.compute.gpus_per_worker not in ("auto", 0)
+        if on_gpu or not self.root.is_local:
+            high, wide = (side * count + 2 * context for count in together)
+            pixels = high * wide * 2 * len(BANDS) * len(self.periods)
+            held += 1 << (pixels - 1).bit_length() if on_gpu else pixels
+        counting = side**2 * (len(self.periods) + 12)  # observations by period, and pixels by class
+        window = (min(side, model.window) + 2 * context) ** 2
+        seeing = 0 if on_gpu else model.mapping_bytes(window)
+        return MAPPER_BYTES + (in_hand + 1) * held + counting + seeing + model.answer_bytes(window, probabilities)
 
     def check_memory(self, worker_bytes: int, workers: int | None = None) -> None:
         """Refuse before the start what cannot fit this machine, where it is this one that works."""

@@ -90,10 +90,10 @@ def probe_map(plan: Plan, beside: Root, count: int, progress: Progress) -> Sampl
     """
     from pipelines.map import mapping_of  # here, because they bring torch with them
     from pipelines.mapping import start_mapping
-    from pipelines.network_actors import on_actors, places_of
+    from pipelines.network_actors import mapping_places, on_mapping_actors
     from pipelines.untrained import checkpoint_or_twin
 
-    places = places_of(plan)
+    places = mapping_places(plan)
     probabilities = plan.project.map.probabilities
     Store(beside, crops.MAP).begin(
         crops.map_layouts(plan.grid, plan.taxonomy, probabilities),
@@ -106,7 +106,7 @@ def probe_map(plan: Plan, beside: Root, count: int, progress: Progress) -> Sampl
     job = replace(job, probabilities=probabilities, places=places)
     seconds = []
     with progress.stage("probe", len(tiles), "tiles") as bar:
-        for _, outcome in on_actors(plan, partial(start_mapping, job), tiles, most=1, threads=places.in_hand):
+        for _, outcome in on_mapping_actors(plan, partial(start_mapping, job), [[tile] for tile in tiles], places):
             bar.advance()
             seconds.append(tile_seconds(result_of(outcome, FAILED)))
     written = stored_bytes(beside, crops.MAP, crops.map_arrays(probabilities))

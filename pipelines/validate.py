@@ -21,7 +21,7 @@ from models.seams import SeamCount, count_changes
 from pipelines.checkpoints import card_in, read_checkpoint
 from pipelines.held_out import held_out_patches, scored_pixels
 from pipelines.map import mapping_of
-from pipelines.mapping import predict_tile
+from pipelines.mapping import predict_ground
 from pipelines.plan import Plan
 from pipelines.project.learning import SINGLE_DATE
 from pipelines.stored import SCORES, check_whole, identity_of
@@ -92,7 +92,7 @@ def _single_date(plan: Plan, by_tile: dict[Tile, list[Patch]], bar: Bar) -> dict
     predictor, job = load_predictor(state, card), mapping_of(plan, SINGLE_DATE)
     total = Confusion.empty(len(plan.taxonomy.names))
     for tile, patches in by_tile.items():
-        total += _tile_confusion(plan, tile, patches, predict_tile(job, predictor, tile).crop)
+        total += _tile_confusion(plan, tile, patches, predict_ground(job, predictor, plan.grid.window(tile)).crop)
         bar.advance()
     return {"period": str(plan.periods[card.period_index[0]]), **score(total).as_dict(plan.taxonomy.names)}
 

@@ -19,6 +19,7 @@ import torch
 from catalogs import cube
 from catalogs.bands import BANDS
 from catalogs.crops import LABELS, MAP, label_layouts
+from catalogs.crossings import tiles_of
 from catalogs.ledger import Ledger
 from catalogs.root import Root
 from catalogs.scenes import SceneList
@@ -154,7 +155,7 @@ def map_here(plan: Plan, progress: Progress | None = None) -> None:
     todo = store.to_do(units_of(plan, MAP))
     for tile in plan.tiles:
         if str(tile) in todo:
-            work(tile)
+            work.alone(tile)
 
 
 def bytes_of(root: Root) -> dict[str, bytes]:
@@ -245,13 +246,15 @@ def wait_for(path: Path, seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
-def start_disturbed(disturbing: Disturbing, job: Any, on_gpu: bool = False) -> Callable[[Any], dict[str, Any]]:
+def start_disturbed(disturbing: Disturbing, job: Any, on_gpu: bool = False) -> Callable[[Any], list[Any]]:
     """The real worker, whose steps are called with disturbances before and after them."""
-    predict, create = mapping.predict_tile, Ledger.create
+    predict, create = mapping.predict_ground, Ledger.create
 
-    def predicting(job: Any, predictor: Any, tile: Any, *more: Any) -> Any:
-        disturbing.at("reading", str(tile))
-        return predict(job, Disturbed(predictor, disturbing, str(tile)), tile, *more)
+    def predicting(job: Any, predictor: Any, window: Any, *more: Any) -> Any:
+        units = [*map(str, tiles_of(job.grid, window))]
+        for unit in units:
+            disturbing.at("reading", unit)
+        return predict(job, Disturbed(predictor, disturbing, units), window, *more)
 
     def committing(ledger: Ledger, unit: str, record: Any) -> bool:
         disturbing.at("before the record", unit)
@@ -259,29 +262,31 @@ def start_disturbed(disturbing: Disturbing, job: Any, on_gpu: bool = False) -> C
         disturbing.at("after the record", unit)
         return created
 
-    mapping.predict_tile, Ledger.create = predicting, committing  # type: ignore[assignment, method-assign]
+    mapping.predict_ground, Ledger.create = predicting, committing  # type: ignore[assignment, method-assign]
     return partial(disturbed, disturbing, start_mapping(job, on_gpu))
 
 
 class Disturbed:
-    """A predictor that looks at one tile."""
+    """A predictor that looks at some tiles."""
 
-    def __init__(self, predictor: Any, disturbing: Disturbing, unit: str) -> None:
-        self._predictor, self._disturbing, self._unit = predictor, disturbing, unit
+    def __init__(self, predictor: Any, disturbing: Disturbing, units: list[str]) -> None:
+        self._predictor, self._disturbing, self._units = predictor, disturbing, units
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._predictor, name)
 
     def predict(self, *given: Any) -> Any:
-        self._disturbing.at("computing", self._unit)
+        for unit in self._units:
+            self._disturbing.at("computing", unit)
         return self._predictor.predict(*given)
 
 
-def disturbed(disturbing: Disturbing, mapper: Mapper, tile: Any) -> dict[str, Any]:
-    record = mapper(tile)
-    disturbing.at("after all", str(tile))
-    disturbing.wake(str(tile))
-    return record
+def disturbed(disturbing: Disturbing, mapper: Mapper, tiles: list[Any]) -> list[Any]:
+    records = mapper(tiles)
+    for tile in tiles:
+        disturbing.at("after all", str(tile))
+        disturbing.wake(str(tile))
+    return records
 
 
 def map_disturbed(project: Path, disturbances: tuple[Disturbance, ...], head: int = 0) -> Disturbing:

@@ -25,5 +25,5 @@ def test_a_gpu_gets_the_cores_of_the_machine_that_has_the_fewest_for_each(nodes,
     assert cores_of(nodes, gpus) == cores
 
 
-def test_an_actor_has_a_tile_at_the_network_and_one_on_each_core() -> None:
-    assert [Places(4, gpus=1, cores=cores).in_hand for cores in (1, 2, 12)] == [2, 3, 13]
+def test_an_actor_with_a_gpu_has_more_in_hand() -> None:
+    assert [Places(4, gpus=gpus).in_hand for gpus in (0, 0.25, 1)] == [2, 4, 4]

@@ -54,30 +54,29 @@ def pixels_of(plan: Plan) -> np.ndarray:
 
 def test_smaller_windows_are_tried_and_told_and_show_in_no_pixel(plan: Plan) -> None:
     mapper = mapper_of(plan)
-    assert mapper(plan.tiles[8])["window"] == plan.grid.side == 128
+    assert mapper.alone(plan.tiles[8])["window"] == plan.grid.side == 128
     expected = pixels_of(plan)
     Store(plan.root, MAP).ledger.forget(str(plan.tiles[8]))
     halo = mapper.predictor.halo
     narrow = Narrow(mapper.predictor, 64 + 2 * halo, torch.OutOfMemoryError("CUDA out of memory"))
     again = replace(mapper, predictor=narrow)
-    assert again(plan.tiles[8])["window"] == 64
+    assert again.alone(plan.tiles[8])["window"] == 64
     assert np.array_equal(pixels_of(plan), expected)
-    assert again(plan.tiles[9])["window"] == 64, "what was learned is kept"
+    assert again.alone(plan.tiles[9])["window"] == 64, "what was learned is kept"
 
 
 def test_where_no_window_is_small_enough_it_is_told(plan: Plan) -> None:
     mapper = mapper_of(plan)
     with pytest.raises(torch.OutOfMemoryError):
-        replace(mapper, predictor=Narrow(mapper.predictor, 1, torch.OutOfMemoryError("CUDA out of memory")))(
-            plan.tiles[8]
-        )
+        narrow = Narrow(mapper.predictor, 1, torch.OutOfMemoryError("CUDA out of memory"))
+        replace(mapper, predictor=narrow).alone(plan.tiles[8])
     assert Store(plan.root, MAP).ledger.found(str(plan.tiles[8])) is None
 
 
 def test_other_errors_are_no_want_of_memory(plan: Plan) -> None:
     mapper = mapper_of(plan)
     with pytest.raises(RuntimeError, match="sizes do not match"):
-        replace(mapper, predictor=Narrow(mapper.predictor, 1, RuntimeError("sizes do not match")))(plan.tiles[8])
+        replace(mapper, predictor=Narrow(mapper.predictor, 1, RuntimeError("sizes do not match"))).alone(plan.tiles[8])
     assert mapper.windows.side == 128
     assert not list(plan.root.keys("ledger/map.zarr/attempts"))
 
@@ -93,7 +92,7 @@ def test_a_tile_that_failed_after_its_record_was_created_is_done(plan: Plan, mon
         return move(root, source, target)
 
     monkeypatch.setattr(Root, "move", too_busy_once)
-    record, store = mapper(plan.tiles[8]), Store(plan.root, MAP)
+    record, store = mapper.alone(plan.tiles[8]), Store(plan.root, MAP)
     assert not busy and store.ledger.record(unit) == record
     assert store.missing([(unit, plane_objects(plan.grid, plan.tiles[8], MAP_ARRAYS))]) == []
     assert not list(plan.root.keys(attempts_of(plan.root, MAP)))

@@ -177,8 +177,8 @@ def test_what_was_published_of_pixels_goes_before_they_do(plan: Plan, monkeypatc
 
 def test_so_it_does_before_a_lost_tile_is_made_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     publish_here(plan)
-    monkeypatch.setattr("pipelines.map.places_of", lambda _: Places(1))
-    monkeypatch.setattr("pipelines.map.on_actors", lambda plan, start, todo, threads: dies() if todo else [])
+    monkeypatch.setattr("pipelines.map.mapping_places", lambda _: Places(1))
+    monkeypatch.setattr("pipelines.map.on_mapping_actors", lambda plan, start, todo, places: dies() if todo else [])
     make_map(plan, LineProgress(io.StringIO()))
     assert is_of(plan.root, MAP, "these"), "nothing is to be made"
     lost, *_ = Store(plan.root, MAP).ledger.record(str(plan.tiles[0]))["objects"]
@@ -299,7 +299,7 @@ def test_a_worker_of_before_the_change_takes_nothing_back(plan: Plan, from_nothi
     change_network(plan)
     map_again(plan)
     with pytest.raises(BadInput, match="planned anew since"):
-        late(plan.tiles[TOUCHED])
+        late.alone(plan.tiles[TOUCHED])
     assert bytes_of(plan.root) == from_nothing["network"]
 
 
@@ -309,10 +309,10 @@ def test_what_a_worker_of_before_the_change_commits_does_not_count(plan: Plan, f
     today = mapper_of(plan)
     for tile in plan.tiles:
         if tile != plan.tiles[TOUCHED]:
-            today(tile)
-    late(plan.tiles[TOUCHED])
+            today.alone(tile)
+    late.alone(plan.tiles[TOUCHED])
     assert bytes_of(plan.root) != from_nothing["network"]
-    today(plan.tiles[TOUCHED])
+    today.alone(plan.tiles[TOUCHED])
     assert bytes_of(plan.root) == from_nothing["network"]
 
 
@@ -321,9 +321,9 @@ def test_one_that_commits_first_while_the_tile_is_made_does_not_count_either(pla
     change_network(plan)
     today = mapper_of(plan)
     for tile in plan.tiles[1:]:
-        today(tile)
-    overtaken = replace(today, predictor=Overtaken(today.predictor, lambda: late(plan.tiles[0])))
-    record = overtaken(plan.tiles[0])
+        today.alone(tile)
+    overtaken = replace(today, predictor=Overtaken(today.predictor, lambda: late.alone(plan.tiles[0])))
+    record = overtaken.alone(plan.tiles[0])
     assert record["weights_sha256"] == read_checkpoint(plan.root, "season")[1].weights_sha256
     assert bytes_of(plan.root) == from_nothing["network"]
 

@@ -20,7 +20,7 @@ from models.normalisation import Normalisation
 from models.predictor import load_predictor
 from models.seams import SeamCount, count_changes
 from models.unet import UNet, UNetSettings
-from pipelines.mapping import Mapping, predict_tile
+from pipelines.mapping import Mapping, predict_ground
 
 BOUNDS = (0, -3840, 3840, 0)
 SMALL = {"widths": (8, 16, 24, 32)}
@@ -57,7 +57,7 @@ def map_of(root: Root, pixels: np.ndarray, side: int, predictor, bounds=BOUNDS) 
     crop, confidence = np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, np.uint8)
     for tile in grid.tiles():
         here = grid.window(tile).slices
-        crop[here], confidence[here] = predict_tile(job, predictor, tile).layers
+        crop[here], confidence[here] = predict_ground(job, predictor, grid.window(tile)).layers
     return crop, confidence, grid
 
 
