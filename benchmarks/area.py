@@ -24,6 +24,7 @@ from pipelines.project import load_project
 CONTESTANT = Path(__file__).with_name("map_contestant.py")
 
 SIDES = {"full": (1, 2, 4), "quick": (1, 2)}
+TILE = {"quick": 256, "full": 1024}
 """Tiles on a side."""
 
 NOTES = (
@@ -62,7 +63,7 @@ def main() -> None:
     began = {"date": time.strftime("%Y-%m-%d"), "machine": machine(), "load_before": os.getloadavg()[0]}
     found: dict[int, list[Measured]] = {side: [] for side in SIDES[size]}
     with tempfile.TemporaryDirectory() as folder:
-        grounds = {side: Ground(f"{folder}/{side}", side=side, tile=256 if options.quick else 1024) for side in found}
+        grounds = {side: Ground(f"{folder}/{side}", rows=side, cols=side, tile=TILE[size]) for side in found}
         for ground in grounds.values():
             write_ground(ground)
         for _ in range(options.rounds):
@@ -99,7 +100,7 @@ def _per_km2(ground: Ground, found: list[Measured]) -> float:
 def _row(ground: Ground, found: list[Measured], smallest: float) -> dict[str, Any]:
     own = _per_km2(ground, found)
     return {
-        "name": f"{ground.side**2} tiles",
+        "name": f"{ground.rows * ground.cols} tiles",
         "median_s": round(median(one.seconds for one in found), 3),
         "km2": round(ground.pixels / 1e4, 1),
         "cpu_s_per_km2": round(own, 5),

@@ -1,6 +1,9 @@
 """How fast a map is made, from the cube in Zarr to committed tiles in Zarr, beside the network alone and its peers.
 
-python benchmarks/map.py [--quick] [--architectures swift,unet] [--rounds N] [--terratorch FILE] [--json FILE]
+On a machine with an NVIDIA GPU there, else on one core.
+
+python benchmarks/map.py [--quick] [--architectures swift,unet] [--precisions fp32,bf16] [--rounds N]
+    [--terratorch FILE] [--json FILE]
 """
 
 import argparse
@@ -10,30 +13,48 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 from demo import machine
-from map_ground import Ground, size_of, write_ground
+from map_ground import Ground, size_of, write_checkpoint, write_cube
 from measuring import Measured, measure
 
+from pipelines.devices import gpu_share
+
 CONTESTANT = Path(__file__).with_name("map_contestant.py")
-AIMS = {"limit": 0.8, "terratorch": 2.0, "sliding": 3.0}
+GPU = torch.cuda.is_available()
+AIMS = {"limit": 0.9 if GPU else 0.8, "terratorch": 2.0, "sliding": 3.0}
+
+Run = tuple[Measured, dict[str, Any]]
+"""What was measured, and what the contestant told."""
 
 NOTES = (
-    "Each contestant is one process on one core with one thread of PyTorch, fp32, the same weights; the cube lies on a "
-    "local disk. What imports and loads the network is not timed, nor what each does first once: a batch, a window, a "
-    "tile. All keep the memory that they free.",
-    "limit: forward passes over as many pixels as the region has, in batches of 4 windows of 256 pixels that lie in "
-    "memory, without halo; nothing is read, normalised, decided or written.",
-    "furrow: what an actor of `map` does: tiles read with their halo, normalised, seen, crop and confidence, shards "
-    "written and committed; two tiles in hand.",
+    "Each contestant has the same weights; the cube lies on a local disk, and reaches a tile farther than what is "
+    "mapped, as a country's does. Most of its tiles are links to the files of four. What imports and loads the network "
+    "is not timed, nor what each does first once: a batch, a window, a group of tiles. All keep the memory that they "
+    "free.",
+    "limit: forward passes over as many pixels as the region has, on windows that lie in memory, without halo; nothing "
+    "is read, normalised, decided or written. On a CPU 4 windows of 256 pixels at once, on a GPU the fastest of five "
+    "shapes.",
+    "furrow: what the actors of `map` do: tiles read with their halo, normalised, seen, crop and confidence, shards "
+    "written and committed.",
     "sliding: windows of 256 pixels that overlap by half, read with Zarr, probabilities averaged in memory.",
     "terratorch: its tiled_inference with its defaults (chips of 224, stride 192, delta 8, blended), on the region "
     "read whole into memory.",
-    "ratio_to_limit: the limit's seconds over the contestant's, the median over the rounds.",
+    "ratio_to_limit: the limit's seconds a pixel over the contestant's, the median over the rounds.",
+)
+ON_A_CORE = ("Each is one process on one core with one thread of PyTorch.",)
+ON_A_GPU = (
+    "furrow has as many workers, with as many cores each, as `map` would give the GPU. The others are one process, "
+    "which has all cores; sliding and terratorch get batches four or sixteen times as large as on a core, and map four "
+    "tiles only.",
+    "reading: what furrow's workers read for the GPU, into memory that it reads from, and nothing else.",
+    "network_share: seconds that furrow's workers waited for the network, over all seconds of all workers, which share "
+    "the GPU.",
 )
 
 
@@ -41,13 +62,15 @@ def main() -> None:
     options = _options()
     began = {"date": time.strftime("%Y-%m-%d"), "machine": _machine(), "load_before": os.getloadavg()[0]}
     rows: list[dict[str, Any]] = []
-    for architecture in options.architectures:
-        with tempfile.TemporaryDirectory() as folder:
-            ground = Ground(folder, architecture)
-            ground = replace(ground, side=1, tile=512) if options.quick else ground
-            write_ground(ground)
-            rows += _rows(ground, _measured(ground, options.rounds, options.terratorch))
-    result = began | {"rounds": options.rounds, "notes": NOTES, "rows": rows}
+    with tempfile.TemporaryDirectory() as folder:
+        ground = _ground(folder, options.quick)
+        write_cube(ground)
+        for architecture, precision in product(options.architectures, options.precisions):
+            own = replace(ground, architecture=architecture, precision=precision)
+            write_checkpoint(own)
+            rows += _rows(own, _measured(own, options.rounds, options.terratorch))
+    notes = [*NOTES, *(ON_A_GPU if GPU else ON_A_CORE)]
+    result = began | {"rounds": options.rounds, "notes": notes, "rows": rows}
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
     print(printed(result))
@@ -57,71 +80,101 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="little ground, one round: shows that it works")
     parser.add_argument("--architectures", default="swift", help="several with commas between them (swift)")
+    parser.add_argument("--precisions", default="fp32", help="fp32, bf16 or both (fp32)")
     parser.add_argument("--rounds", type=int, default=None, help="times that everything is measured, in turn (3)")
     parser.add_argument("--terratorch", help="terratorch/tasks/tiled_inference.py of terratorch 1.2")
     parser.add_argument("--json", type=Path, help="write the result there")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 3)
-    options.architectures = options.architectures.split(",")
+    options.architectures, options.precisions = options.architectures.split(","), options.precisions.split(",")
     return options
 
 
 def _machine() -> str:
-    return f"{machine()}, torch {torch.__version__}"
+    return f"{machine()}, torch {torch.__version__}" + (f", {torch.cuda.get_device_name()}" if GPU else "")
 
 
-def _measured(ground: Ground, rounds: int, terratorch: str | None) -> dict[str, list[Measured]]:
-    names = ["limit", "furrow", "sliding"] + ["terratorch"] * bool(terratorch)
+def _ground(folder: str, quick: bool) -> Ground:
+    if quick:
+        return Ground(folder, rows=2, cols=1, tile=512, ring=1, places=_places())
+    return Ground(folder, rows=8 if GPU else 4, cols=8 if GPU else 2, ring=1, places=_places())
+
+
+def _places() -> tuple[int, float, int]:
+    """Workers, and the GPUs and cores of each."""
+    cores = os.cpu_count() or 1
+    share = gpu_share(cores)
+    return (round(1 / share), share, max(int(cores * share), 1)) if GPU else (1, 0, 1)
+
+
+def _measured(ground: Ground, rounds: int, terratorch: str | None) -> dict[str, list[Run]]:
+    names = ["limit", "furrow", "sliding"] + ["terratorch"] * bool(terratorch) + ["reading"] * GPU
     if not terratorch:
         print("terratorch is left out: --terratorch names no file", file=sys.stderr)
-    found: dict[str, list[Measured]] = {name: [] for name in names}
+    found: dict[str, list[Run]] = {name: [] for name in names}
     for _ in range(rounds):
         for name in names:
             more = [terratorch] if name == "terratorch" and terratorch else []
-            (one,), _notes = measure([sys.executable, str(CONTESTANT), name, ground.encode(), *more])
-            found[name].append(one)
-            print(f"{ground.architecture}, {name}: {one.seconds:.2f} s", file=sys.stderr, flush=True)
+            own = _of(name, ground)
+            (one,), notes = measure([sys.executable, str(CONTESTANT), name, own.encode(), *more])
+            found[name].append((one, notes))
+            said = f"{_title(own)}: {name}: {one.seconds:.2f} s, {own.pixels / 1e4 / one.seconds:.1f} km2/s"
+            print(said, {key: value for key, value in notes.items() if key != "event"}, file=sys.stderr, flush=True)
     return found
 
 
-def _rows(ground: Ground, measured: dict[str, list[Measured]]) -> list[dict[str, Any]]:
-    km2 = ground.pixels * 1e-4
-    limits = [one.seconds for one in measured["limit"]]
-    return [
-        {
-            "name": f"{ground.architecture}: {name}",
+def _of(name: str, ground: Ground) -> Ground:
+    """Peers that keep all in memory get less of it where there is much."""
+    return replace(ground, rows=2, cols=2) if GPU and name in ("sliding", "terratorch") else ground
+
+
+def _title(ground: Ground) -> str:
+    return f"{ground.architecture}, {ground.precision}"
+
+
+def _rows(ground: Ground, measured: dict[str, list[Run]]) -> list[dict[str, Any]]:
+    best = [one.seconds / ground.pixels for one, _ in measured["limit"]]
+    rows = []
+    for name, runs in measured.items():
+        own, pixels = [one for one, _ in runs], _of(name, ground).pixels
+        each = [one.seconds / pixels for one in own]
+        row = {
+            "name": f"{_title(ground)}: {name}",
             "median_s": round(median(one.seconds for one in own), 3),
-            "ratio_to_limit": round(median(best / one.seconds for best, one in zip(limits, own, strict=True)), 3),
-            "km2_per_s": round(km2 / median(one.seconds for one in own), 2),
+            "ratio_to_limit": round(median(limit / one for limit, one in zip(best, each, strict=True)), 3),
+            "km2_per_s": round(1e-4 / median(each), 2),
             "cpu_s": round(median(one.cpu_seconds for one in own), 2),
             "peak_mb": round(max(one.peak_mb for one in own)),
             "rounds_s": [round(one.seconds, 3) for one in own],
-            "km2": round(km2, 1),
-            "cube_mb": round(size_of(ground) / 1e6),
+            "km2": round(pixels * 1e-4, 1),
+            "cube_mb": round(size_of(_of(name, ground)) / 1e6),
         }
-        for name, own in measured.items()
-    ]
+        if name == "furrow":
+            workers = ground.places[0]
+            row["network_share"] = round(median(told["computing"] / one.seconds / workers for one, told in runs), 3)
+        rows.append(row)
+    return rows
 
 
 def printed(result: dict[str, Any]) -> str:
     lines = [f"{result['machine']}; load before: {result['load_before']:.1f}"]
     lines += [f"* {note}" for note in result["notes"]]
-    lines.append(f"\n{'':<22}{'seconds':>9}{'km2/s':>8}{'of limit':>10}{'CPU s':>8}{'peak MB':>9}")
+    lines.append(f"\n{'':<26}{'seconds':>9}{'km2/s':>9}{'of limit':>10}{'CPU s':>8}{'peak MB':>9}")
     for row in result["rows"]:
         lines.append(
-            f"{row['name']:<22}{row['median_s']:>9.2f}{row['km2_per_s']:>8.2f}{row['ratio_to_limit']:>10.3f}"
+            f"{row['name']:<26}{row['median_s']:>9.2f}{row['km2_per_s']:>9.1f}{row['ratio_to_limit']:>10.3f}"
             f"{row['cpu_s']:>8.2f}{row['peak_mb']:>9}"
         )
-    return "\n".join([*lines, "", *_compared({row["name"]: row["median_s"] for row in result["rows"]})])
+    return "\n".join([*lines, "", *_compared({row["name"]: row["km2_per_s"] for row in result["rows"]})])
 
 
-def _compared(seconds: dict[str, float]) -> list[str]:
+def _compared(speeds: dict[str, float]) -> list[str]:
     lines = []
-    for name, taken in seconds.items():
-        architecture, _, contestant = name.partition(": ")
+    for name, speed in speeds.items():
+        network, _, contestant = name.rpartition(": ")
         if contestant in AIMS:
-            times = taken / seconds[f"{architecture}: furrow"]
-            lines.append(f"{times:.2f}  {architecture}: {contestant}'s seconds over furrow's (aim: {AIMS[contestant]})")
+            times = speeds[f"{network}: furrow"] / speed
+            lines.append(f"{times:.2f}  furrow's speed over that of {name} (aim: {AIMS[contestant]})")
     return lines
 
 

@@ -1,7 +1,8 @@
 """The ground of the mapping benchmark: a cube of noise over fields, a network that nobody trained, and its task."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -10,33 +11,57 @@ from shapely import box
 
 from catalogs import crops, cube
 from catalogs.bands import BANDS
-from catalogs.grid import Grid
+from catalogs.cube import CubeUnit
+from catalogs.grid import Grid, Tile, Window
 from catalogs.root import Root
 from catalogs.stores import Store, spatial_coordinates, write_shard
 from catalogs.taxonomy import ten_crops
-from models.architectures import NETWORKS
+from models.architectures import NETWORKS, settings_of
 from models.card import Card
 from models.checkpoint import encode
 from models.normalisation import Normalisation
+from pipelines.devices import Places, together
 from pipelines.mapping import Mapping
 
 CRS = "EPSG:3035"
 
 
+DISTINCT = 4
+"""Tiles of the cube that are made; the others are links to their files."""
+
+
 @dataclass(frozen=True)
 class Ground:
-    """`side` tiles of `tile` pixels on a side, seen in some periods."""
+    """`rows` times `cols` tiles of `tile` pixels on a side to map, seen in some periods, with `ring` tiles around."""
 
     folder: str
     architecture: str = "swift"
-    side: int = 2
+    rows: int = 2
+    cols: int = 2
     tile: int = 1024
     periods: int = 6
+    ring: int = 0
+    precision: str = "fp32"
+    places: tuple[int, float, int] = (1, 0, 1)
+    """Workers, and the GPUs and cores of each."""
 
     @property
     def grid(self) -> Grid:
-        metres = self.side * self.tile * 10
-        return Grid.around((0, 0, metres, metres), CRS, 10, self.tile)
+        """Of the cube."""
+        height, width = (10 * self.tile * (count + 2 * self.ring) for count in (self.rows, self.cols))
+        return Grid.around((0, 0, width, height), CRS, 10, self.tile)
+
+    @property
+    def tiles(self) -> list[Tile]:
+        """Those to map."""
+        grid, ring = self.grid, self.ring
+        rows, cols = (range(ring, ring + count) for count in (self.rows, self.cols))
+        return [Tile(grid.first.row + row, grid.first.col + col) for row in rows for col in cols]
+
+    @property
+    def window(self) -> Window:
+        """Their pixels."""
+        return self.grid.around_all(self.tiles)
 
     @property
     def root(self) -> Root:
@@ -44,22 +69,33 @@ class Ground:
 
     @property
     def pixels(self) -> int:
-        return (self.side * self.tile) ** 2
+        return self.rows * self.cols * self.tile**2
 
     @property
     def job(self) -> Mapping:
-        return Mapping(self.root, self.grid, box(-1e7, -1e7, 1e7, 1e7), "season", None, "benchmark")
+        region, places = box(-1e7, -1e7, 1e7, 1e7), Places(*self.places)
+        job = Mapping(self.root, self.grid, region, "season", None, "benchmark", precision=self.precision)
+        return replace(job, places=replace(places, together=together(places, settings_of(_card(self)), False)))
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.places[1] > 0
 
     def encode(self) -> str:
         return json.dumps(asdict(self))
 
     @staticmethod
     def decode(text: str) -> "Ground":
-        return Ground(**json.loads(text))
+        values = json.loads(text)
+        return Ground(**values | {"places": tuple(values["places"])})
 
 
 def write_ground(ground: Ground) -> None:
     write_cube(ground)
+    write_checkpoint(ground)
+
+
+def write_checkpoint(ground: Ground) -> None:
     for name, data in checkpoint(ground).items():
         ground.root.write(f"checkpoints/season/{name}", data)
 
@@ -69,20 +105,34 @@ def write_cube(ground: Ground) -> None:
     store = Store(ground.root, cube.NAME)
     store.begin(cube.cube_layouts(grid, ground.periods, "made up"), spatial_coordinates(grid), {"store": "cube"})
     fields = rng.integers(0, 9, (ground.tile // 16, ground.tile // 16)).repeat(16, axis=0).repeat(16, axis=1)
-    for unit in ((period, tile) for tile in grid.tiles() for period in range(ground.periods)):
-        period, tile = unit
-        spectra = rng.integers(300, 4000, (9, len(BANDS)))
-        picture = np.moveaxis(spectra[fields], -1, 0) + rng.normal(0, 120, (len(BANDS), ground.tile, ground.tile))
-        y, x = grid.window(tile).slices
-        write_shard(store.array("reflectance"), (period, slice(None), y, x), picture.clip(1, 10_000).astype(np.uint16))
-        write_shard(store.array("observations"), (period, y, x), (fields % 5).astype(np.uint8))
+    tiles, place = [*grid.tiles()], Path(ground.folder, cube.NAME)
+    for number, tile in enumerate(tiles):
+        for period in range(ground.periods):
+            if number < DISTINCT:
+                spectra = rng.integers(300, 4000, (9, len(BANDS)))
+                picture = np.moveaxis(spectra[fields], -1, 0)
+                picture = picture + rng.normal(0, 120, (len(BANDS), ground.tile, ground.tile))
+                y, x = grid.window(tile).slices
+                pixels = picture.clip(1, 10_000).astype(np.uint16)
+                write_shard(store.array("reflectance"), (period, slice(None), y, x), pixels)
+                write_shard(store.array("observations"), (period, y, x), (fields % 5).astype(np.uint8))
+                continue
+            like = CubeUnit(period, tiles[number % DISTINCT]).objects(grid)
+            for old, new in zip(like, CubeUnit(period, tile).objects(grid), strict=True):
+                place.joinpath(new).parent.mkdir(parents=True, exist_ok=True)
+                place.joinpath(new).hardlink_to(place / old)
 
 
 def checkpoint(ground: Ground) -> dict[str, bytes]:
     torch.manual_seed(0)
-    row, names = NETWORKS[ground.architecture], ten_crops().names
-    settings = row.settings(bands=len(BANDS), periods=ground.periods, classes=len(names))
-    card = Card(
+    card = _card(ground)
+    return encode(NETWORKS[ground.architecture].network(settings_of(card)).state_dict(), card)
+
+
+def _card(ground: Ground) -> Card:
+    names = ten_crops().names
+    settings = NETWORKS[ground.architecture].settings(bands=len(BANDS), periods=ground.periods, classes=len(names))
+    return Card(
         name="season",
         architecture=ground.architecture,
         settings=settings.as_dict(),
@@ -94,7 +144,6 @@ def checkpoint(ground: Ground) -> dict[str, bytes]:
         normalisation=Normalisation((2000.0,) * len(BANDS), (1000.0,) * len(BANDS)),
         training_identity="none",
     )
-    return encode(row.network(settings).state_dict(), card)
 
 
 def begin_map(ground: Ground) -> Store:
@@ -107,5 +156,7 @@ def begin_map(ground: Ground) -> Store:
 
 
 def size_of(ground: Ground) -> int:
-    """Bytes of the cube on the disk."""
-    return sum(path.stat().st_size for path in Path(ground.folder, cube.NAME).rglob("*") if path.is_file())
+    """Bytes of the cube of the tiles to map."""
+    place, units = Path(ground.folder, cube.NAME), product(range(ground.periods), ground.tiles)
+    objects = (key for period, tile in units for key in CubeUnit(period, tile).objects(ground.grid))
+    return sum(place.joinpath(key).stat().st_size for key in objects)

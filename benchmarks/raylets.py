@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -100,7 +100,7 @@ def main() -> None:
     rounds = options.rounds or (1 if options.quick else 3)
     began = {"date": time.strftime("%Y-%m-%d"), "machine": machine(), "load_before": os.getloadavg()[0]}
     with tempfile.TemporaryDirectory() as folder:
-        ground = replace(Ground(folder), side=4, tile=256 if options.quick else 512)
+        ground = Ground(folder, rows=4, cols=4, tile=256 if options.quick else 512)
         write_ground(ground)
         seconds = _measured(ground, rounds)
     result = began | {"rounds": rounds, "notes": NOTES, "rows": list(_rows(ground, seconds))}
@@ -116,7 +116,7 @@ def _measured(ground: Ground, rounds: int) -> dict[str, list[float]]:
             begin_map(ground)
             with tempfile.TemporaryDirectory() as meeting:
                 began, ended = zip(*by(ground, workers, meeting), strict=True)
-            assert len(began) == ground.side**2
+            assert len(began) == len(ground.tiles)
             seconds[name].append(max(ended) - min(began))
     return seconds
 
@@ -129,7 +129,7 @@ def _rows(ground: Ground, seconds: dict[str, list[float]]) -> Iterator[dict[str,
             "name": name,
             "median_s": round(median(own), 2),
             "ratio_to_limit": round(median(best / one for best, one in zip(limit, own, strict=True)), 3),
-            "ms_per_tile": round(1000 * median(own) / ground.side**2, 1),
+            "ms_per_tile": round(1000 * median(own) / len(ground.tiles), 1),
             "rounds_s": [round(one, 2) for one in own],
         }
         if count == "2":

@@ -156,8 +156,8 @@ def rectangles(tiles: Iterable[Tile]) -> list[list[Tile]]:
             runs.append([tile])
     found: list[list[Tile]] = []
     for run in sorted(runs, key=lambda run: (run[0].row, run[-1].row, run[0].col)):
-        before = found[-1][-len(run) :] if found else []
-        if before == [Tile(tile.row, tile.col - 1) for tile in run]:
+        first, last = run[0], run[-1]
+        if found and (found[-1][0].row, found[-1][-1]) == (first.row, Tile(last.row, last.col - 1)):
             found[-1] += run
         else:
             found.append(run)

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from catalogs.errors import BadInput
 from pipelines.plan import TILES_IN_HAND, Plan
+
+if TYPE_CHECKING:
+    from models.network import NetworkSettings
 
 CORES_OF_READER = 4
 """Of a worker that shares a GPU."""
@@ -29,6 +32,14 @@ class Places:
         """Leases of one actor at once. For a GPU one is read, by all of its cores, one is at the network, and two are
         written."""
         return 4 if self.gpus else TILES_IN_HAND
+
+
+def together(places: Places, settings: "NetworkSettings", from_afar: bool) -> tuple[int, int]:
+    """Rows and columns of tiles that a worker sees at once, so that the ground around them is read and seen once. Past
+    a CPU they flow, and take no more memory for more rows, unless they come from a bucket."""
+    if places.gpus:
+        return (2, 2) if settings.is_seamless else (1, 1)
+    return (4, 1) if settings.flows and not from_afar else (1, 1)
 
 
 def gpus_per_worker(ray: Any, plan: Plan) -> float:
@@ -58,9 +69,12 @@ def mapping_gpus(ray: Any, plan: Plan) -> float:
     """The same; but where nothing is said, workers with few cores share a GPU: in one process, threads that decode keep
     the one that feeds the GPU waiting."""
     gpus = gpus_per_worker(ray, plan)
-    if plan.project.compute.gpus_per_worker == "auto" and gpus:
-        return 1 / min(max(cores_of(_alive(ray), gpus) // CORES_OF_READER, 1), MOST_ON_A_GPU)
-    return gpus
+    return gpu_share(cores_of(_alive(ray), gpus)) if plan.project.compute.gpus_per_worker == "auto" and gpus else gpus
+
+
+def gpu_share(cores: int) -> float:
+    """Of each worker, where so many cores belong to a GPU."""
+    return 1 / min(max(cores // CORES_OF_READER, 1), MOST_ON_A_GPU)
 
 
 def places_for(ray: Any, plan: Plan, gpus: float) -> Places:

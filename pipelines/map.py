@@ -19,7 +19,7 @@ from models.card import Card
 from models.network import NetworkSettings
 from models.predictor import check_fits, load_predictor
 from pipelines.checkpoints import read_checkpoint
-from pipelines.devices import Places
+from pipelines.devices import Places, together
 from pipelines.map_inputs import INPUTS, Record, Sight, plan_word
 from pipelines.mapping import Mapping, start_mapping
 from pipelines.network_actors import LEASES, mapping_places, on_mapping_actors
@@ -64,13 +64,8 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
 
 
 def seen_together(plan: Plan, settings: NetworkSettings, places: Places, tiles: int) -> tuple[int, int]:
-    """Rows and columns of tiles that share what is read and seen around them; fewer where there are few tiles, so that
-    all actors end together. To a CPU tiles flow by, which takes no more memory for more rows of them."""
-    rows, cols = 1, 1
-    if places.gpus and settings.is_seamless:
-        rows, cols = 2, 2
-    elif settings.flows and plan.cube_root.is_local and not places.gpus:
-        rows = 4
+    """Fewer where there are few tiles, so that all actors end together."""
+    rows, cols = together(places, settings, not plan.cube_root.is_local)
     while rows * cols > 1 and tiles < LEASES * places.actors * rows * cols:
         rows, cols = max(rows // 2, 1), max(cols // 2, 1)
     return rows, cols

@@ -29,7 +29,7 @@ from cluster.progress import LineProgress, Progress
 from models.card import Card
 from models.checkpoint import encode
 from models.normalisation import Normalisation
-from models.unet import UNet, UNetSettings
+from models.swift import Swift, SwiftSettings
 from pipelines import cli, mapping
 from pipelines import map as verb
 from pipelines.checkpoints import read_checkpoint
@@ -64,8 +64,8 @@ source = "none"
 country = "AT"
 
 [model]
-architecture = "unet"
-settings = {{widths = [8, 16, 24, 32], norm = "batch"}}
+architecture = "swift"
+settings = {{widths = [8, 16, 24], moments = 4}}
 
 [store]
 root = "{root}"
@@ -112,15 +112,15 @@ def observed(pixels: np.ndarray, most: int) -> np.ndarray:
 
 def checkpoint(plan: Plan) -> dict[str, bytes]:
     torch.manual_seed(5)
-    settings = UNetSettings(bands=len(BANDS), periods=len(plan.periods), widths=(8, 16, 24, 32), norm="batch")
-    network = UNet(settings)
+    settings = SwiftSettings(bands=len(BANDS), periods=len(plan.periods), widths=(8, 16, 24), moments=4)
+    network = Swift(settings)
     for layer in network.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.running_mean.normal_(0, 0.2)
             layer.running_var.uniform_(0.5, 2)
     card = Card(
         name="season",
-        architecture="unet",
+        architecture="swift",
         settings=settings.as_dict(),
         bands=BANDS,
         periods=plan.period_names,
@@ -148,11 +148,15 @@ def write_labels(plan: Plan) -> None:
     plan.root.write("scenes.json", SceneList((), ()).encode({}))
 
 
+def mapper_of(plan: Plan, progress: Progress | None = None) -> Mapper:
+    """A worker of a map that is begun."""
+    _, described = begin_map(plan, read_checkpoint(plan.root, "season")[1], progress or LineProgress(io.StringIO()))
+    return start_mapping(mapping_into(plan, described))
+
+
 def map_here(plan: Plan, progress: Progress | None = None) -> None:
-    """What `map` does, without a cluster."""
-    store, described = begin_map(plan, read_checkpoint(plan.root, "season")[1], progress or LineProgress(io.StringIO()))
-    work = start_mapping(mapping_into(plan, described))
-    todo = store.to_do(units_of(plan, MAP))
+    """What `map` does, without a cluster, tile by tile."""
+    work, todo = mapper_of(plan, progress), Store(plan.root, MAP).to_do(units_of(plan, MAP))
     for tile in plan.tiles:
         if str(tile) in todo:
             work.alone(tile)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapely import box
 
-from catalogs.grid import Grid, Tile, Window
+from catalogs.grid import Grid, Tile, Window, blocks, rectangles
 
 metres = st.integers(-4_000_000, 4_000_000)
 sizes = st.integers(1, 60_000)
@@ -66,3 +66,24 @@ def test_a_window_beyond_the_edge_is_clipped():
     assert Window(-4, 6, 10, 10).clipped((8, 8)) == Window(0, 6, 6, 2)
     assert Window(20, 20, 4, 4).clipped((8, 8)).height == 0
     assert Window(4, 4, 2, 2).grown(3) == Window(1, 1, 8, 8)
+
+
+some_tiles = st.sets(st.builds(Tile, st.integers(-3, 4), st.integers(-3, 4)))
+
+
+@given(some_tiles)
+def test_rectangles_are_full_and_hold_each_tile_once(tiles):
+    found = rectangles(tiles)
+    assert sorted(tile for rectangle in found for tile in rectangle) == sorted(tiles)
+    for rectangle in found:
+        rows, cols = ({getattr(tile, axis) for tile in rectangle} for axis in ("row", "col"))
+        first, last = rectangle[0], rectangle[-1]
+        assert (first.row, first.col, last.row, last.col) == (min(rows), min(cols), max(rows), max(cols))
+        assert len(rectangle) == len(rows) * len(cols) == (last.row - first.row + 1) * (last.col - first.col + 1)
+
+
+def test_a_whole_block_is_one_rectangle():
+    tiles = [Tile(row, col) for row in range(-2, 2) for col in range(-4, 4)]
+    assert [len(rectangle) for rectangle in rectangles(tiles)] == [32]
+    assert sorted(len(rectangle) for rectangle in rectangles(set(tiles) - {Tile(0, 0)})) == [1, 2, 12, 16]
+    assert [len(block) for block in blocks(tiles, 2, 4)] == [8, 8, 8, 8]

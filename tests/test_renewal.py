@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_map import bytes_of, checkpoint, map_here, write_cube
+from made_map import bytes_of, checkpoint, map_here, mapper_of, write_cube
 
 from catalogs import attempts, cube
 from catalogs.attempts import take_back
@@ -30,9 +30,8 @@ from cluster.items import each_here
 from cluster.progress import LineProgress
 from pipelines.checkpoints import read_checkpoint
 from pipelines.devices import Places
-from pipelines.map import begin_map, make_map, mapping_into
+from pipelines.map import make_map
 from pipelines.map_inputs import Sight
-from pipelines.mapping import start_mapping
 from pipelines.outcomes import Unfinished
 from pipelines.plan import Plan, make_plan
 from pipelines.project import load_project
@@ -287,11 +286,6 @@ def test_a_worker_that_wakes_after_its_tile_was_taken_back_moves_nothing(plan: P
     attempts.settle(plan.root, MAP, str(tile), record)
     assert not plan.root.exists(f"{MAP}/{record['objects'][0]}") and store.ledger.found(str(tile)) is None
     assert not list(plan.root.keys(attempts.attempts_of(plan.root, MAP)))
-
-
-def mapper_of(plan: Plan) -> Any:
-    _, described = begin_map(plan, read_checkpoint(plan.root, "season")[1], LineProgress(io.StringIO()))
-    return start_mapping(mapping_into(plan, described))
 
 
 def test_a_worker_of_before_the_change_takes_nothing_back(plan: Plan, from_nothing: Any) -> None:

@@ -121,7 +121,7 @@ def forest_checkpoint(plan: Plan) -> dict[str, bytes]:
 
 
 def test_too_small_a_halo_is_found_and_refused_with_what_helps(narrow: Plan) -> None:
-    with pytest.raises(BadInput, match="a halo of 16 pixels and the network asks for 56") as refused:
+    with pytest.raises(BadInput, match="a halo of 16 pixels and the network asks for 28") as refused:
         check_seams(narrow, quiet())
     assert 'halo = "auto"' in str(refused.value) and "furrow publish --with-seams project.toml" in str(refused.value)
     found = json.loads(narrow.root.read(SEAMS))
