@@ -39,6 +39,9 @@ SLIDING = 256
 
 CLASSES = 11
 
+PATIENCE = 300
+"""Seconds after which workers are given up that others wait for."""
+
 SHAPES = {False: [(4, 256)], True: [(4, 256), (16, 256), (4, 512), (1, 1024), (1, 2048)]}
 """Windows, and pixels of their side, in which the network alone is fed: on a GPU in those which are the fastest."""
 
@@ -57,10 +60,10 @@ def main() -> None:
 
 def furrow(ground: Ground) -> None:
     """What the actors of `map` do, from the cube to committed tiles."""
-    begin_map(ground)
-    records = [record for done in _on_workers(ground, map_groups) for record in done]
-    assert sum(record["valid"] for record in records) == ground.pixels
-    tell("note", computing=sum(record["computing"] for record in records), window=records[0]["window"])
+    for found in _on_workers(ground, map_groups):
+        records = [record for done in found for record in done]
+        assert sum(record["valid"] for record in records) == ground.pixels
+        tell("note", computing=sum(record["computing"] for record in records), window=records[0]["window"])
 
 
 def reading(ground: Ground) -> None:
@@ -68,31 +71,38 @@ def reading(ground: Ground) -> None:
     deque(_on_workers(ground, read_groups), maxlen=0)
 
 
-def _on_workers(ground: Ground, work: Callable[..., Any]) -> list[Any]:
-    """Each is a process with a share of the groups; one is this process. All begin together."""
-    workers, _, cores = ground.places
+def _on_workers(ground: Ground, work: Callable[..., Any]) -> Iterator[list[Any]]:
+    """What each made of its share of the groups, each time. One is this process; several begin and end together."""
+    workers = ground.places[0]
     groups = blocks(ground.tiles, *ground.job.places.together)
     if workers == 1:
         ready = work(ground)
-        with timed():
-            return [ready(groups)]
+        for _ in range(ground.repeats):
+            begin_map(ground)
+            with timed():
+                done = ready(groups)
+            yield [done]
+        return
     context = get_context("spawn")
-    meeting, found, ended = context.Barrier(workers + 1), context.Queue(), context.Barrier(workers + 1)
+    meeting, found = context.Barrier(workers + 1, timeout=PATIENCE), context.Queue()
     shares = [groups[number::workers] for number in range(workers)]
     for share in shares:
-        context.Process(target=_one_of, args=(work, ground, share, meeting, ended, found), daemon=True).start()
-    meeting.wait()
-    with timed():
-        ended.wait()
-    return [found.get() for _ in shares]
+        context.Process(target=_one_of, args=(work, ground, share, meeting, found), daemon=True).start()
+    for _ in range(ground.repeats):
+        begin_map(ground)
+        meeting.wait()
+        with timed():
+            meeting.wait()
+        yield [found.get() for _ in shares]
 
 
-def _one_of(work: Callable[..., Any], ground: Ground, share: list[Any], meeting: Any, ended: Any, found: Any) -> None:
+def _one_of(work: Callable[..., Any], ground: Ground, share: list[Any], meeting: Any, found: Any) -> None:
     ready = work(ground)
-    meeting.wait()
-    done = ready(share)
-    ended.wait()
-    found.put(done)
+    for _ in range(ground.repeats):
+        meeting.wait()
+        done = ready(share)
+        meeting.wait()
+        found.put(done)
 
 
 def map_groups(ground: Ground) -> Callable[[list[list[Tile]]], list[dict[str, Any]]]:
@@ -116,7 +126,8 @@ def map_groups(ground: Ground) -> Callable[[list[list[Tile]]], list[dict[str, An
 
 
 def read_groups(ground: Ground) -> Callable[[list[list[Tile]]], int]:
-    predictor, store = load_predictor(*read_checkpoint(ground.root, "season"), "cuda"), Store(ground.root, cube.NAME)
+    predictor = load_predictor(*read_checkpoint(ground.root, "season"), _device(ground))
+    store = Store(ground.root, cube.NAME)
     readers = ThreadPoolExecutor(ground.places[2])
 
     def read(group: list[Tile]) -> int:
@@ -149,8 +160,9 @@ def limit(ground: Ground) -> None:
     with torch.inference_mode(), _precisely(ground):
         shapes = SHAPES[ground.on_gpu]
         fastest = min(shapes, key=lambda shape: look(*shape, 1 << 23)) if len(shapes) > 1 else shapes[0]
-        tell("began")
-        tell("ended", seconds=look(*fastest, ground.pixels))
+        for _ in range(ground.repeats):
+            tell("began")
+            tell("ended", seconds=look(*fastest, ground.pixels))
     tell("note", shape=fastest)
 
 
@@ -159,19 +171,23 @@ def sliding(ground: Ground) -> None:
     network, when = _network(ground)
     array, out = _arrays(ground)
     here, card = ground.window, _card(ground)
-    total = torch.zeros(CLASSES, here.height, here.width, device=when.device)
     with torch.inference_mode(), _precisely(ground):
         _seen(network, when, card, array[..., :SLIDING, :SLIDING][None])
-    with timed(), torch.inference_mode(), _precisely(ground):
-        for windows in _batches(_windows(ground, SLIDING, SLIDING // 2), AT_ONCE[ground.on_gpu]):
-            counts = np.stack([array[..., *window.slices] for window in windows])
-            answers = _seen(network, when, card, counts).float().softmax(dim=1)
-            for window, answer in zip(windows, answers, strict=True):
-                total[:, *window.seen_from(here).slices] += answer
-        total /= total.sum(dim=0)
-        percent, crop = total.max(dim=0)
-        for layer, found in zip(out, (crop, percent.mul_(100).round_()), strict=True):
-            layer[here.slices] = found.to(torch.uint8).cpu().numpy()
+    for _ in range(ground.repeats):
+        with timed(), torch.inference_mode(), _precisely(ground):
+            total = torch.zeros(CLASSES, here.height, here.width, device=when.device)
+            for windows in _batches(_windows(ground, SLIDING, SLIDING // 2), AT_ONCE[ground.on_gpu]):
+                counts = np.stack([array[..., *window.slices] for window in windows])
+                answers = _seen(network, when, card, counts).float().softmax(dim=1)
+                for window, answer in zip(windows, answers, strict=True):
+                    total[:, *window.seen_from(here).slices] += answer
+            total /= total.sum(dim=0)
+            _write(out, here, *total.max(dim=0))
+
+
+def _write(out: list[Any], here: Window, share: Tensor, crop: Tensor) -> None:
+    for layer, found in zip(out, (crop, share.mul(100).round()), strict=True):
+        layer[here.slices] = found.to(torch.uint8).cpu().numpy()
 
 
 def terratorch(ground: Ground, package: str) -> None:
@@ -187,14 +203,13 @@ def terratorch(ground: Ground, package: str) -> None:
 
     with torch.inference_mode():
         forward(torch.randn(4, 10, ground.periods, 224, 224, device=when.device))
-    with timed(), torch.inference_mode():
-        counts = array[..., *ground.window.slices]
-        whole = normalise(_given(counts, when.device), _card(ground).normalisation).transpose(0, 1)[None]
-        logits = tiled.tiled_inference(forward, whole, CLASSES, batch_size=4 * AT_ONCE[ground.on_gpu])
-        percent, crop = logits[0].float().softmax(dim=0).max(dim=0)
-        for layer, found in zip(out, (crop, percent.mul(100).round()), strict=True):
-            layer[ground.window.slices] = found.to(torch.uint8).cpu().numpy()
-    assert logits.shape[-2:] == (ground.window.height, ground.window.width)
+    for _ in range(ground.repeats):
+        with timed(), torch.inference_mode():
+            counts = array[..., *ground.window.slices]
+            whole = normalise(_given(counts, when.device), _card(ground).normalisation).transpose(0, 1)[None]
+            logits = tiled.tiled_inference(forward, whole, CLASSES, batch_size=4 * AT_ONCE[ground.on_gpu])
+            _write(out, ground.window, *logits[0].float().softmax(dim=0).max(dim=0))
+        assert logits.shape[-2:] == (ground.window.height, ground.window.width)
 
 
 def _terratorch(package: str) -> ModuleType:
@@ -216,15 +231,18 @@ def _card(ground: Ground) -> Card:
 
 def _network(ground: Ground) -> tuple[Any, Tensor]:
     be_exact()
-    device = "cuda" if ground.on_gpu else "cpu"
+    device = _device(ground)
     predictor = load_predictor(*read_checkpoint(ground.root, "season"), device)
     assert isinstance(predictor, NetworkPredictor)
     return predictor.network, torch.tensor([predictor.card.used_middles], device=device)
 
 
+def _device(ground: Ground) -> str:
+    return "cuda" if ground.on_gpu else "cpu"
+
+
 def _precisely(ground: Ground) -> Any:
-    kind = "cuda" if ground.on_gpu else "cpu"
-    return torch.autocast(kind, torch.bfloat16, enabled=ground.precision == "bf16")
+    return torch.autocast(_device(ground), torch.bfloat16, enabled=ground.precision == "bf16")
 
 
 def _wait(ground: Ground) -> None:

@@ -44,6 +44,10 @@ class Ground:
     precision: str = "fp32"
     places: tuple[int, float, int] = (1, 0, 1)
     """Workers, and the GPUs and cores of each."""
+    together: tuple[int, int] | None = None
+    """Rows and columns of tiles that are seen at once; None for what `map` would choose."""
+    repeats: int = 1
+    """Times that a process does all of it."""
 
     @property
     def grid(self) -> Grid:
@@ -75,7 +79,8 @@ class Ground:
     def job(self) -> Mapping:
         region, places = box(-1e7, -1e7, 1e7, 1e7), Places(*self.places)
         job = Mapping(self.root, self.grid, region, "season", None, "benchmark", precision=self.precision)
-        return replace(job, places=replace(places, together=together(places, settings_of(_card(self)), False)))
+        shape = self.together or together(places, settings_of(_card(self)), from_afar=False)
+        return replace(job, places=replace(places, together=shape))
 
     @property
     def on_gpu(self) -> bool:
@@ -87,7 +92,8 @@ class Ground:
     @staticmethod
     def decode(text: str) -> "Ground":
         values = json.loads(text)
-        return Ground(**values | {"places": tuple(values["places"])})
+        shape = values["together"] and tuple(values["together"])
+        return Ground(**values | {"places": tuple(values["places"]), "together": shape})
 
 
 def write_ground(ground: Ground) -> None:
