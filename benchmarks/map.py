@@ -99,7 +99,7 @@ def _ground(folder: str, quick: bool) -> Ground:
     if quick:
         return Ground(folder, rows=2, cols=1, tile=512, ring=1, places=_places() if GPU else (1, 0, 1))
     if GPU:
-        return Ground(folder, rows=8, cols=8, ring=1, places=_places(), repeats=3)
+        return Ground(folder, rows=12, cols=12, ring=1, places=_places(), repeats=3)
     return Ground(folder, rows=4, cols=2, ring=1)
 
 

@@ -29,6 +29,9 @@ ARRAYS = ("reflectance", "observations")
 Place = tuple[slice, slice]
 """Rows and columns."""
 
+BESIDE = 4
+"""Chunks of each period that one of several readers reads at once: as a shard of 1024 pixels has in a row."""
+
 Room = Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]
 """Makes an array to be filled."""
 
@@ -148,8 +151,8 @@ def _read(
         here = pixels[..., *inside.seen_from(window).slices]
         if store.root.is_local:
             copy = partial(_copy_chunks, store, array, periods, here, inside)
-            strips = [*_strips(inside, array.chunks[-1])]
-            deque(readers.map(copy, strips) if readers else map(copy, strips), maxlen=0)
+            shares = [*_shares(inside, array.chunks[-1])] if readers else [inside]
+            deque(readers.map(copy, shares) if readers else map(copy, shares), maxlen=0)
         else:
             first = min(periods)
             seen = np.asarray(array[(slice(first, max(periods) + 1), ..., *inside.slices)])  # all are asked for at once
@@ -158,10 +161,10 @@ def _read(
     return pixels
 
 
-def _strips(window: Window, side: int) -> Iterator[Window]:
-    """Of one row of chunks each."""
-    for i in _touched(window.y, window.height, side):
-        yield window.within(Window(i * side, window.x, side, window.width))
+def _shares(window: Window, side: int) -> Iterator[Window]:
+    """Some chunks beside one another each: many, so that readers end together."""
+    for i, j in product(_touched(window.y, window.height, side), _touched(window.x, window.width, BESIDE * side)):
+        yield window.within(Window(i * side, j * BESIDE * side, side, BESIDE * side))
 
 
 def _copy_chunks(

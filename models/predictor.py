@@ -20,7 +20,7 @@ from models.forest_predictor import load_forest
 from models.forest_settings import ForestSettings
 from models.network import Network, OfPixels, PixelsFirst
 from models.normalisation import NO_DATA, normalise
-from models.window import Answer, Blocks, Seen, in_blocks, inside
+from models.window import NO_CLASS, Answer, Blocks, Seen, in_blocks, inside
 
 COLUMNS_AT_ONCE = 256
 """Those of a chunk of the cube: pixels of some of its rows lie beside each other."""
@@ -113,9 +113,9 @@ class NetworkPredictor:
         answer, top = Answer.nothing(shape, len(self.card.classes) if probabilities else 0), 0
         for logits_BKYX in parts_BKYX:
             rows = slice(top, top := top + logits_BKYX.shape[-2])
-            answer.take((rows, slice(None)), self._answer(logits_BKYX[0].float().contiguous(), probabilities))
+            known_YX = inside(seen_YX, margin)[rows]
+            answer.take((rows, slice(None)), self._answer(logits_BKYX[0].float().contiguous(), known_YX, probabilities))
         assert top == shape[0], f"{top} rows of {shape[0]} came"
-        answer.forget(~inside(seen_YX, margin).cpu().numpy())
         cut = halo - margin
         return answer.part(slice(cut, window.height - halo - margin), slice(cut, window.width - halo - margin))
 
@@ -131,8 +131,8 @@ class NetworkPredictor:
         return torch.tensor([self.card.used_middles], dtype=torch.float32, device=self.device)
 
     def _logits(self, used: Blocks, when_BT: Tensor, margin: int = 0) -> tuple[Tensor, Iterator[Tensor]]:
-        """Where any period has data (Y, X), known once all is computed, and without the margin (1, K, Y, X), some rows
-        at a time on a CPU where the network allows it."""
+        """Where any period has data (Y, X), known of rows that have come; and without the margin (1, K, Y, X), some
+        rows at a time on a CPU where the network allows it."""
         seen_YX = torch.empty(used.height, used.width, dtype=torch.bool, device=self.device)
         return seen_YX, self._computed(self._parts(used, when_BT, margin, seen_YX))
 
@@ -194,12 +194,13 @@ class NetworkPredictor:
         raw_TBYX = on_device(used_TBYX, self.device)
         return normalise(raw_TBYX, self.card.normalisation)[None], (raw_TBYX != NO_DATA).any(dim=1)[None]
 
-    def _answer(self, logits_KYX: Tensor, probabilities: bool) -> Answer:
+    def _answer(self, logits_KYX: Tensor, known_YX: Tensor, probabilities: bool) -> Answer:
         highest, crop = logits_KYX.max(dim=0)
         weight_KYX = logits_KYX.sub_(highest).div_(self.card.temperature).exp_()
         percent = weight_KYX.sum(dim=0).reciprocal_().mul_(100)  # softmax of the highest, without that of the rest
-        each_KYX = _bytes(weight_KYX.mul_(percent)) if probabilities else None
-        return Answer(crop.to(torch.uint8).cpu().numpy(), _bytes(percent), each_KYX)
+        each_KYX = weight_KYX.mul_(percent).round_() if probabilities else None
+        layers = crop, percent.round_(), *(() if each_KYX is None else (each_KYX,))
+        return Answer(*(_bytes(layer, ~known_YX) for layer in layers))
 
 
 def pieces(height: int, width: int, at_once: int) -> Iterator[tuple[slice, slice]]:
@@ -219,9 +220,9 @@ def on_device(x: NDArray[np.uint16], device: torch.device) -> Tensor:
     return numbers.to(device, non_blocking=True).to(torch.int32).bitwise_and_(0xFFFF).to(torch.float32)
 
 
-def _bytes(percent: Tensor) -> NDArray[np.uint8]:
-    rounded: NDArray[np.uint8] = percent.round_().to(torch.uint8).cpu().numpy()
-    return rounded
+def _bytes(layer: Tensor, unknown_YX: Tensor) -> NDArray[np.uint8]:
+    found: NDArray[np.uint8] = layer.to(torch.uint8).masked_fill_(unknown_YX, NO_CLASS).cpu().numpy()
+    return found
 
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
