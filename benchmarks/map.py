@@ -3,7 +3,7 @@
 On a machine with an NVIDIA GPU there, else on one core.
 
 python benchmarks/map.py [--quick] [--architectures swift,unet] [--precisions fp32,bf16] [--rounds N]
-    [--terratorch FILE] [--json FILE]
+    [--contestants limit,furrow] [--terratorch FILE] [--json FILE]
 """
 
 import argparse
@@ -69,7 +69,7 @@ def main() -> None:
         for architecture, precision in product(options.architectures, options.precisions):
             own = replace(ground, architecture=architecture, precision=precision)
             write_checkpoint(own)
-            rows += _rows(own, _measured(own, options.rounds, options.terratorch))
+            rows += _rows(own, _measured(own, options.contestants, options.rounds, options.terratorch))
     notes = [*NOTES, *(ON_A_GPU if GPU else ON_A_CORE)]
     result = began | {"rounds": options.rounds, "notes": notes, "rows": rows}
     if options.json:
@@ -82,11 +82,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="little ground, one round: shows that it works")
     parser.add_argument("--architectures", default="swift", help="several with commas between them (swift)")
     parser.add_argument("--precisions", default="fp32", help="fp32, bf16 or both (fp32)")
+    every = "limit,furrow,sliding,terratorch" + ",reading" * GPU
+    parser.add_argument("--contestants", default=every, help=f"some of them, always with limit ({every})")
     parser.add_argument("--rounds", type=int, help="times that everything is measured, in turn (3; on a GPU 1)")
     parser.add_argument("--terratorch", help="terratorch/tasks/tiled_inference.py of terratorch 1.2")
     parser.add_argument("--json", type=Path, help="write the result there")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick or GPU else 3)
+    options.contestants = options.contestants.split(",")
+    if "terratorch" in options.contestants and not options.terratorch:
+        print("terratorch is left out: --terratorch names no file", file=sys.stderr)
+        options.contestants.remove("terratorch")
     options.architectures, options.precisions = options.architectures.split(","), options.precisions.split(",")
     return options
 
@@ -110,10 +116,7 @@ def _places() -> tuple[int, float, int]:
     return round(1 / share), share, max(int(cores * share), 1)
 
 
-def _measured(ground: Ground, rounds: int, terratorch: str | None) -> dict[str, list[Run]]:
-    names = ["limit", "furrow", "sliding"] + ["terratorch"] * bool(terratorch) + ["reading"] * GPU
-    if not terratorch:
-        print("terratorch is left out: --terratorch names no file", file=sys.stderr)
+def _measured(ground: Ground, names: list[str], rounds: int, terratorch: str | None) -> dict[str, list[Run]]:
     found: dict[str, list[Run]] = {name: [] for name in names}
     for _ in range(rounds):
         for name in names:
