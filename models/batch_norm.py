@@ -77,11 +77,11 @@ class _Normalised(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, variance, count = ctx.saved_tensors
-        dx, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(
-            dy, x, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
-        )
-        by_bias, by_weight = ctx.total(torch.stack([to_bias, to_weight])) / count
         scale = torch.rsqrt(variance + ctx.eps)
+        dx, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(
+            dy, x, weight, mean, variance, mean, scale, False, ctx.eps, [True, True, True]
+        )  # fixed statistics are given twice: a CPU looks at the first two, and some kernels of GPUs at the others
+        by_bias, by_weight = ctx.total(torch.stack([to_bias, to_weight])) / count
         slope = weight * scale * scale * by_weight
         start = weight * scale * by_bias - slope * mean
         return dx - _line(x, slope, start), to_weight, to_bias, None, None, None, None, None
@@ -91,6 +91,7 @@ def _statistics(x: Tensor, total: Total) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, biased variance and count over all workers. In double precision: the squares of what lies far from zero are
     large, and their difference small."""
     count = x.numel() // x.shape[1]
+    x = x.float() if x.is_cpu else x  # there statistics would come in as few bits as the pixels have
     own_mean, own_variance = (part.double() for part in torch.batch_norm_update_stats(x, None, None, 0.0))
     sums = total(torch.cat([own_mean, own_variance + own_mean.square(), own_mean.new_ones(1)]) * count)
     mean, squares = (sums[:-1] / sums[-1]).chunk(2)
