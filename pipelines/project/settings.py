@@ -94,7 +94,7 @@ class Store(Table):
 class Compute(Table):
     workers: int = key("Processes that read, label and map; 0 means one a core.", 0, "processes", 0, ge=0, le=100000)
     gpus_per_worker: Annotated[str | float, PlainValidator(checks.word_or_share("auto"))] = key(
-        "What each of them is given: `auto` (one where there are any), 0 (none), a share, or a whole number.",
+        "What each is given: `auto` (one or, in `map`, a share where there are any), 0, a share, or a whole number.",
         "auto", "GPUs", "auto")  # fmt: skip
     address: Annotated[str, AfterValidator(checks.cluster_address)] = key(
         "The Ray cluster: empty for this machine, `auto` for the one it belongs to, or host:port.",
