@@ -73,8 +73,9 @@ def mapping_gpus(ray: Any, plan: Plan) -> float:
 
 
 def gpu_share(cores: int) -> float:
-    """Of each worker, where so many cores belong to a GPU."""
-    return 1 / min(max(cores // CORES_OF_READER, 1), MOST_ON_A_GPU)
+    """Of each worker, where so many cores belong to a GPU: a half or a quarter, which Ray counts without rounding."""
+    fed = min(max(cores // CORES_OF_READER, 1), MOST_ON_A_GPU)
+    return 1 / (1 << (fed.bit_length() - 1))
 
 
 def places_for(ray: Any, plan: Plan, gpus: float) -> Places:

@@ -56,7 +56,7 @@ READER_BYTES = 330 * 1024**2
 """What a worker process that reads needs before it has read anything (measured: Python, Dask, GDAL, Zarr)."""
 
 TILES_IN_HAND = 2
-"""Of an actor that maps on one core: while the network sees one, the last is written and the next is read."""
+"""Leases of an actor that maps on one core: while the network sees one, the last is written and the next is read."""
 
 MAPPER_BYTES = 450 * 1024**2
 """The same of one that maps, which loads torch too."""

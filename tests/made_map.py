@@ -170,6 +170,10 @@ def bytes_of(root: Root) -> dict[str, bytes]:
 POINTS = ("reading", "computing", "before the record", "after the record", "after all")
 
 
+class Orphaned(Exception):
+    """An actor whose raylet was killed before, and which has yet to notice."""
+
+
 @dataclass(frozen=True)
 class Disturbance:
     """What happens to whom when a tile, by its number in the plan, comes to a point for the first time."""
@@ -211,7 +215,13 @@ class Disturbing:
             self.mark(disturbance, "paused").write_text(str(os.getpid()))
             os.kill(os.getpid(), signal.SIGSTOP)
             return
-        for victim in self._victims(disturbance.victim):
+        try:
+            victims = self._victims(disturbance.victim)
+        except Orphaned:  # so it happens to whoever comes to that tile next
+            self.mark(disturbance).unlink()
+            signal.pause()
+            return
+        for victim in victims:
             os.kill(victim, signal.SIGKILL)
         if disturbance.victim != "actor":  # what is killed is not this process: it is not to win a tile by that
             signal.pause()
@@ -221,7 +231,8 @@ class Disturbing:
         if named in self.pids | {"actor": 0}:
             return [self.pids.get(named, os.getpid())]
         raylet = psutil.Process(os.getppid())
-        assert raylet.name() == "raylet"
+        if raylet.name() != "raylet":
+            raise Orphaned
         servers = [one.pid for one in raylet.parent().children() if one.name() == "gcs_server"]
         workers = [one.pid for one in raylet.children(recursive=True) if one.pid != os.getpid()]
         return {

@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipelines.devices import Places, cores_of
+from cluster.training import backend_of
+from pipelines.devices import Places, cores_of, gpu_share
 
 GPU_NODE, LARGER, READER = {"CPU": 16, "GPU": 1}, {"CPU": 96, "GPU": 8}, {"CPU": 64}
 
@@ -23,6 +24,16 @@ GPU_NODE, LARGER, READER = {"CPU": 16, "GPU": 1}, {"CPU": 96, "GPU": 8}, {"CPU":
 )
 def test_a_gpu_gets_the_cores_of_the_machine_that_has_the_fewest_for_each(nodes, gpus, cores) -> None:
     assert cores_of(nodes, gpus) == cores
+
+
+@pytest.mark.parametrize(("cores", "share"), [(1, 1), (7, 1), (8, 1 / 2), (12, 1 / 2), (16, 1 / 4), (96, 1 / 4)])
+def test_workers_share_a_gpu_that_they_can_feed(cores: int, share: float) -> None:
+    assert gpu_share(cores) == share
+
+
+@pytest.mark.parametrize(("gpus", "backend"), [(0, "gloo"), (0.5, "gloo"), (1, "nccl"), (2, "nccl")])
+def test_workers_that_share_a_gpu_do_not_reach_each_other_by_nccl(gpus: float, backend: str) -> None:
+    assert backend_of(gpus) == backend
 
 
 def test_an_actor_with_a_gpu_has_more_in_hand() -> None:

@@ -92,9 +92,9 @@ def test_killed_raylets_one_and_then_two_at_once(project: Path, undisturbed: dic
 
     project.write_text(project.read_text().replace("workers = 2", "workers = 3"))
     disturbances = (
-        Disturbance("computing", 2, "raylet"),
-        Disturbance("before the record", 9, "raylet"),
-        Disturbance("computing", 10, "raylet"),
+        Disturbance("computing", 0, "raylet"),
+        Disturbance("before the record", 2, "raylet"),
+        Disturbance("computing", 8, "raylet"),
     )
     soon = {"health_check_period_ms": 500, "health_check_failure_threshold": 3, "health_check_initial_delay_ms": 0}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": soon})
