@@ -24,8 +24,10 @@ from pipelines.project import load_project
 CONTESTANT = Path(__file__).with_name("map_contestant.py")
 
 SIDES = {"full": (1, 2, 4), "quick": (1, 2)}
-TILE = {"quick": 256, "full": 1024}
 """Tiles on a side."""
+
+TILE = {"quick": 256, "full": 1024}
+"""Pixels on the side of one."""
 
 NOTES = (
     "What an actor of `map` does with `swift`, six periods, tiles of 1024 pixels (256 with --quick), on one core.",

@@ -54,8 +54,7 @@ ON_A_GPU = (
     "which has all cores; sliding and terratorch get batches four or sixteen times as large as on a core, and map four "
     "tiles only.",
     "reading: what furrow's workers read for the GPU, into memory that it reads from, and nothing else.",
-    "network_share: seconds that furrow's workers waited for the network, over all seconds of all workers, which share "
-    "the GPU.",
+    "network_share: seconds that furrow's workers were at the network, over all seconds of all workers.",
 )
 
 
@@ -89,7 +88,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the result there")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick or GPU else 3)
-    options.contestants = options.contestants.split(",")
+    options.contestants = list(dict.fromkeys(["limit", *options.contestants.split(",")]))
     if "terratorch" in options.contestants and not options.terratorch:
         print("terratorch is left out: --terratorch names no file", file=sys.stderr)
         options.contestants.remove("terratorch")
@@ -178,7 +177,7 @@ def _compared(speeds: dict[str, float]) -> list[str]:
     lines = []
     for name, speed in speeds.items():
         network, _, contestant = name.rpartition(": ")
-        if contestant in AIMS:
+        if contestant in AIMS and f"{network}: furrow" in speeds:
             times = speeds[f"{network}: furrow"] / speed
             lines.append(f"{times:.2f}  furrow's speed over that of {name} (aim: {AIMS[contestant]})")
     return lines

@@ -30,7 +30,7 @@ from models.card import Card
 from models.exactness import be_exact
 from models.memory import keep_what_is_freed
 from models.normalisation import normalise
-from models.predictor import NetworkPredictor, load_predictor, on_device
+from models.predictor import NetworkPredictor, as_floats, counts_on, load_predictor
 from pipelines.checkpoints import read_checkpoint
 from pipelines.mapping import start_mapping
 
@@ -131,7 +131,7 @@ def read_groups(ground: Ground) -> Callable[[list[list[Tile]]], int]:
     readers = ThreadPoolExecutor(ground.places[2])
 
     def read(group: list[Tile]) -> int:
-        window = ground.grid.around_all(sorted(group)).grown(predictor.halo)
+        window = ground.grid.around_all(group).grown(predictor.halo)
         return int(read_cube(store, window, predictor.room, readers).shape[-1])
 
     def run(groups: list[list[Tile]]) -> int:
@@ -251,7 +251,7 @@ def _wait(ground: Ground) -> None:
 
 
 def _given(counts: np.ndarray, device: torch.device) -> Any:
-    return counts if device.type == "cpu" else on_device(counts, device)
+    return counts if device.type == "cpu" else as_floats(counts_on(counts, device))
 
 
 def _seen(network: Any, when: Tensor, card: Card, counts: np.ndarray) -> Tensor:

@@ -107,8 +107,10 @@ class Grid:
 
     def around_all(self, tiles: Sequence[Tile]) -> Window:
         """The smallest that holds them."""
-        first, last = self.window(tiles[0]), self.window(tiles[-1])
-        return Window(first.y, first.x, last.y + last.height - first.y, last.x + last.width - first.x)
+        windows = [self.window(tile) for tile in tiles]
+        y, x = min(one.y for one in windows), min(one.x for one in windows)
+        bottom, right = (max(getattr(one, axis) for one in windows) + self.side for axis in ("y", "x"))
+        return Window(y, x, bottom - y, right - x)
 
     def window(self, tile: Tile) -> Window:
         y = (tile.row - self.first.row) * self.side

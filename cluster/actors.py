@@ -1,4 +1,4 @@
-"""Items on Ray actors, one for each GPU or CPU core: handed out in leases, taken back from actors that die."""
+"""Items on Ray actors, each pinned to its share of a machine: handed out in leases, taken back from actors that die."""
 
 import copy
 import os

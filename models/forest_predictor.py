@@ -51,8 +51,12 @@ class ForestPredictor:
     def room(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         return np.empty(shape, dtype)
 
+    def held(self, x_TBYX: NDArray[np.uint16]) -> Any:
+        return x_TBYX
+
     def predict(self, x_TBYX: Seen, probabilities: bool = False, halo: int = 0) -> Answer:
         used_TBYX = in_blocks(x_TBYX).checked(self.card).whole()
+        assert isinstance(used_TBYX, np.ndarray), "forests look at nothing on a GPU"
         asked_TBYX, padded = inside(used_TBYX, halo), inside(self._padded(used_TBYX), halo)
         answer = Answer.nothing(asked_TBYX.shape[-2:], self.forest.classes if probabilities else 0)
         for rows, columns in self._blocks(answer.crop.shape):

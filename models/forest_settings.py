@@ -46,6 +46,10 @@ class ForestSettings(NetworkSettings):
         return 2 * BLOCK + pixels * 3 * 2 * self.bands * self.periods
 
     @property
+    def uses_gpu(self) -> bool:
+        return False
+
+    @property
     def stride(self) -> int:
         return 1
 

@@ -76,6 +76,10 @@ class NetworkSettings:
         return False
 
     @property
+    def uses_gpu(self) -> bool:
+        return True
+
+    @property
     def finest(self) -> int:
         """Channels that it holds of each pixel at full size, about: what memory is reckoned with."""
         return 64

@@ -20,7 +20,7 @@ from models.forest_predictor import load_forest
 from models.forest_settings import ForestSettings
 from models.network import Network, OfPixels, PixelsFirst
 from models.normalisation import NO_DATA, normalise
-from models.window import NO_CLASS, Answer, Blocks, Seen, in_blocks, inside
+from models.window import NO_CLASS, Answer, Blocks, Counts, Seen, in_blocks, inside
 
 COLUMNS_AT_ONCE = 256
 """Those of a chunk of the cube: pixels of some of its rows lie beside each other."""
@@ -56,6 +56,10 @@ class Predictor(Protocol):
 
     def room(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         """For the pixels of a window, where it takes them from best."""
+        ...
+
+    def held(self, x_TBYX: NDArray[np.uint16]) -> Any:
+        """The same pixels where the network computes, of which windows are cut."""
         ...
 
     def predict(self, x_TBYX: Seen, probabilities: bool = False, halo: int = 0) -> Answer:
@@ -103,6 +107,9 @@ class NetworkPredictor:
             return np.empty(shape, dtype)
         bytes_there = torch.empty(prod(shape) * dtype.itemsize, dtype=torch.uint8, pin_memory=True)
         return bytes_there.numpy().view(dtype).reshape(shape)
+
+    def held(self, x_TBYX: NDArray[np.uint16]) -> Any:
+        return x_TBYX if self.on_cpu else counts_on(x_TBYX, self.device)
 
     @torch.inference_mode()
     def predict(self, x_TBYX: Seen, probabilities: bool = False, halo: int = 0) -> Answer:
@@ -185,13 +192,14 @@ class NetworkPredictor:
                 slab_BCYX = torch.empty(0)  # with the last part it is gone
                 yield from handed_on(parts)
 
-    def _shown(self, used_TBYX: NDArray[np.uint16]) -> tuple[Tensor, Tensor]:
+    def _shown(self, used_TBYX: Counts) -> tuple[Tensor, Tensor]:
         """What the network is shown, and where there is data. A GPU is given the bytes and works on them itself."""
         if self.on_cpu:
+            assert isinstance(used_TBYX, np.ndarray)
             used_TBYX = np.ascontiguousarray(used_TBYX)
             seen_TYX = torch.from_numpy(np.bitwise_or.reduce(used_TBYX, axis=1) != NO_DATA)
             return normalise(used_TBYX, self.card.normalisation)[None], seen_TYX[None]
-        raw_TBYX = on_device(used_TBYX, self.device)
+        raw_TBYX = as_floats(used_TBYX if isinstance(used_TBYX, Tensor) else counts_on(used_TBYX, self.device))
         return normalise(raw_TBYX, self.card.normalisation)[None], (raw_TBYX != NO_DATA).any(dim=1)[None]
 
     def _answer(self, logits_KYX: Tensor, known_YX: Tensor, probabilities: bool) -> Answer:
@@ -212,12 +220,17 @@ def pieces(height: int, width: int, at_once: int) -> Iterator[tuple[slice, slice
             yield slice(y, min(y + down, height)), slice(x, x + across)
 
 
-def on_device(x: NDArray[np.uint16], device: torch.device) -> Tensor:
-    """The numbers as float32 there: half as many bytes travel, out of memory that a GPU reads by itself."""
-    numbers = torch.from_numpy(np.ascontiguousarray(x).view(np.int16))  # 16 bits that every operation knows
+def counts_on(x: NDArray[np.uint16], device: torch.device) -> Tensor:
+    """As 16 bits that every operation knows: half as many bytes travel as of floats, out of memory that a GPU reads by
+    itself."""
+    numbers = torch.from_numpy(np.ascontiguousarray(x).view(np.int16))
     if device.type == "cuda":
         numbers = numbers.pin_memory()
-    return numbers.to(device, non_blocking=True).to(torch.int32).bitwise_and_(0xFFFF).to(torch.float32)
+    return numbers.to(device, non_blocking=True)
+
+
+def as_floats(counts: Tensor) -> Tensor:
+    return counts.to(torch.int32).bitwise_and_(0xFFFF).to(torch.float32)
 
 
 def _bytes(layer: Tensor, unknown_YX: Tensor) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -59,8 +60,11 @@ class Answer:
 Place = tuple[slice, slice]
 """Rows and columns of a window."""
 
-Block = tuple[Place, NDArray[np.uint16]]
-"""Where it lies in its window, and its pixels (T, B, Y, X)."""
+Counts = NDArray[np.uint16] | Tensor
+"""Pixels (T, B, Y, X); on a GPU the same 16 bits, which are called int16 there."""
+
+Block = tuple[Place, Counts]
+"""Where it lies in its window, and its pixels."""
 
 
 @dataclass(frozen=True)
@@ -86,27 +90,32 @@ class Blocks:
     def _with_no_data(self, below: int, right: int) -> Iterator[Block]:
         for (rows, columns), block in self.blocks:
             yield (rows, columns), block
-            shape, kind = block.shape[:2], block.dtype
+            like = block
             if right and columns.stop == self.width:
                 beside = slice(self.width, self.width + right)
-                yield (rows, beside), np.zeros((*shape, rows.stop - rows.start, right), kind)
+                yield (rows, beside), _no_data(like, rows.stop - rows.start, right)
         if below:
             place = slice(self.height, self.height + below), slice(0, self.width + right)
-            yield place, np.zeros((*shape, below, self.width + right), kind)
+            yield place, _no_data(like, below, self.width + right)
 
-    def whole(self) -> NDArray[np.uint16]:
-        whole = None
+    def whole(self) -> Counts:
+        whole: Counts | None = None
         for place, block in self.blocks:
             if block.shape[-2:] == (self.height, self.width):
                 return block
             if whole is None:
-                whole = np.empty((*block.shape[:2], self.height, self.width), block.dtype)
-            whole[..., *place] = block
+                whole = _no_data(block, self.height, self.width)
+            whole[..., *place] = block  # type: ignore[assignment]  # all are arrays, or all are tensors
         assert whole is not None, "a window without pixels"
         return whole
 
 
-Seen = NDArray[np.uint16] | Blocks
+def _no_data(like: Counts, height: int, width: int) -> Counts:
+    shape = *like.shape[:2], height, width
+    return like.new_zeros(shape) if isinstance(like, Tensor) else np.zeros(shape, like.dtype)
+
+
+Seen = Counts | Blocks
 """A window of a cube, at once or in blocks."""
 
 
@@ -117,15 +126,15 @@ def in_blocks(x_TBYX: Seen) -> Blocks:
     return Blocks(height, width, [((slice(0, height), slice(0, width)), x_TBYX)])
 
 
-def _used(card: Card, x_TBYX: NDArray[np.uint16]) -> NDArray[np.uint16]:
+def _used(card: Card, x_TBYX: Counts) -> Counts:
     check_window(card, x_TBYX)
     all_of_them = card.period_index == tuple(range(len(card.periods)))
     return x_TBYX if all_of_them else x_TBYX[list(card.period_index)]
 
 
-def check_window(card: Card, x_TBYX: NDArray[np.uint16]) -> None:
-    expected = len(card.periods), len(card.bands)
-    if x_TBYX.ndim != 4 or x_TBYX.shape[:2] != expected or x_TBYX.dtype != np.uint16 or 0 in x_TBYX.shape:
+def check_window(card: Card, x_TBYX: Counts) -> None:
+    expected, kind = (len(card.periods), len(card.bands)), torch.int16 if isinstance(x_TBYX, Tensor) else np.uint16
+    if x_TBYX.ndim != 4 or x_TBYX.shape[:2] != expected or x_TBYX.dtype != kind or 0 in x_TBYX.shape:
         why = f"uint16 ({expected[0]}, {expected[1]}, y, x) was expected."
         raise Misfit(f"window of {x_TBYX.dtype} {x_TBYX.shape}", why, "Read it from a cube that fits.")
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from catalogs.errors import BadInput
-from pipelines.plan import TILES_IN_HAND, Plan
+from pipelines.plan import FLOWING, TILES_IN_HAND, Plan
 
 if TYPE_CHECKING:
     from models.network import NetworkSettings
@@ -29,17 +30,16 @@ class Places:
 
     @property
     def in_hand(self) -> int:
-        """Leases of one actor at once. For a GPU one is read, by all of its cores, one is at the network, and two are
-        written."""
+        """Leases of one actor at once. For a GPU some are read, by all of its cores, while one is at the network and
+        others are written."""
         return 4 if self.gpus else TILES_IN_HAND
 
 
 def together(places: Places, settings: "NetworkSettings", from_afar: bool) -> tuple[int, int]:
-    """Rows and columns of tiles that a worker sees at once, so that the ground around them is read and seen once. Past
-    a CPU they flow, and take no more memory for more rows, unless they come from a bucket."""
-    if places.gpus:
-        return (2, 2) if settings.is_seamless else (1, 1)
-    return (4, 1) if settings.flows and not from_afar else (1, 1)
+    """Rows and columns of tiles that a worker sees at once, so that the ground around them is read and seen once."""
+    if places.gpus and settings.uses_gpu:
+        return 2, 2
+    return FLOWING if settings.flows and not places.gpus and not from_afar else (1, 1)
 
 
 def gpus_per_worker(ray: Any, plan: Plan) -> float:
@@ -66,10 +66,13 @@ def cores_of(nodes: Iterable[Mapping[str, float]], gpus: float) -> int:
 
 
 def mapping_gpus(ray: Any, plan: Plan) -> float:
-    """The same; but where nothing is said, workers with few cores share a GPU: in one process, threads that decode keep
-    the one that feeds the GPU waiting."""
-    gpus = gpus_per_worker(ray, plan)
-    return gpu_share(cores_of(_alive(ray), gpus)) if plan.project.compute.gpus_per_worker == "auto" and gpus else gpus
+    """What `gpus_per_worker` says; but where it says nothing, workers of this machine share a GPU: in one process,
+    threads that decode keep the one that feeds the GPU waiting. On a cluster elsewhere so many workers are asked for,
+    and each has a GPU of its own."""
+    gpus, compute = gpus_per_worker(ray, plan), plan.project.compute
+    if compute.gpus_per_worker == "auto" and gpus and not compute.address:
+        return gpu_share(cores_of(_alive(ray), gpus))
+    return gpus
 
 
 def gpu_share(cores: int) -> float:
@@ -89,11 +92,16 @@ def _alive(ray: Any) -> list[Mapping[str, float]]:
 
 
 def training_gpus(ray: Any, plan: Plan) -> float:
-    """The same; but where nothing is said, the workers of a small machine share its GPUs."""
+    """What `gpus_per_worker` says; but where it says nothing, the workers of a small machine share its GPUs."""
     gpus, there = gpus_per_worker(ray, plan), float(ray.cluster_resources().get("GPU", 0))
     if plan.project.compute.gpus_per_worker == "auto" and there:
-        return min(1.0, there / plan.project.training.workers)
+        return trainers_share(plan.project.training.workers, there)
     return gpus
+
+
+def trainers_share(workers: int, gpus: float) -> float:
+    """No worker has parts of two GPUs."""
+    return 1 / ceil(workers / gpus)
 
 
 def workers_that_fit(ray: Any, wanted: int, gpus: float, autoscales: bool) -> int:

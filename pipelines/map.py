@@ -1,4 +1,4 @@
-"""map: cube and checkpoint to the crop map, one tile at a time, by actors pinned to GPUs or CPU cores."""
+"""map: cube and checkpoint to the crop map, tile by tile, by actors pinned to CPU cores or shares of GPUs."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -45,14 +45,15 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     places = mapping_places(plan) if todo else Places(1)
     places = replace(places, together=seen_together(plan, settings, places, len(todo)))
     plan.check_memory(plan.bytes_to_map_with(settings, places.in_hand, places.gpus, places.together), places.actors)
-    outcomes, windows = Outcomes(store), set[tuple[int, int]]()
+    outcomes, windows, alone = Outcomes(store), set[tuple[int, int]](), list[str]()
     with progress.stage("map", len(plan.tiles), "tiles", already=len(plan.tiles) - len(todo)) as bar:
         start = partial(start_mapping, replace(mapping_into(plan, described), places=places))
         for tile, outcome in on_mapping_actors(plan, start, blocks(todo, *places.together), places):
             outcomes.add(str(tile), outcome)
             bar.advance()
             if not isinstance(outcome, Exception):
-                windows.add((outcome["window"], outcome["best_window"]))
+                windows.add((outcome["window"], outcome.get("best_window", outcome["window"])))
+                alone += [outcome["why_alone"]] if "why_alone" in outcome else []
     outcomes.check()
     check_whole(plan, crops.MAP)
     store.sweep()
@@ -60,13 +61,23 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     if smaller:
         side, best = min(smaller)
         progress.say(f"map: memory ran out at windows of {best} pixels; some tiles were seen in windows of {side}")
+    if alone:
+        progress.say(f"map: {len(alone)} tiles were seen alone, because together with others: {alone[0]}")
     return {"map": plan.root.path(crops.MAP), "tiles": len(plan.tiles), "weights_sha256": card.weights_sha256}
 
 
 def seen_together(plan: Plan, settings: NetworkSettings, places: Places, tiles: int) -> tuple[int, int]:
-    """Fewer where there are few tiles, so that all actors end together."""
+    """Fewer where there are few tiles, so that all actors end together, or little memory. On a CPU only where it shows
+    in no byte: not in bf16, nor where the map's halo is less than the network's."""
+    own, exact = plan.project.map.halo, plan.project.map.precision == "fp32"
     rows, cols = together(places, settings, not plan.cube_root.is_local)
-    while rows * cols > 1 and tiles < LEASES * places.actors * rows * cols:
+    if not places.gpus and (not exact or (isinstance(own, int) and own < settings.halo)):
+        return 1, 1
+
+    def needed() -> int:
+        return plan.bytes_to_map_with(settings, places.in_hand, places.gpus, (rows, cols)) * places.actors
+
+    while rows * cols > 1 and (tiles < LEASES * places.actors * rows * cols or not plan.fits(needed())):
         rows, cols = max(rows // 2, 1), max(cols // 2, 1)
     return rows, cols
 

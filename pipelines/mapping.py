@@ -5,7 +5,6 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from math import ceil, isqrt
@@ -82,6 +81,8 @@ def start_mapping(job: Mapping, on_gpu: bool = False) -> "Mapper":
     """Load the network once."""
     keep_what_is_freed()
     device = device_of(on_gpu)
+    if on_gpu and 0 < job.places.gpus < 1:
+        torch.cuda.set_per_process_memory_fraction(job.places.gpus)  # what others need is not taken
     checkpoint = read_checkpoint(job.learned or job.root, job.checkpoint)
     predictor = load_predictor(*checkpoint, device, job.precision)
     readers = ThreadPoolExecutor(job.places.cores) if on_gpu else None
@@ -90,15 +91,15 @@ def start_mapping(job: Mapping, on_gpu: bool = False) -> "Mapper":
 
 
 def _best_window(job: Mapping, predictor: Predictor) -> int:
-    """On a GPU large ones are the fastest: all that is seen at once, or in as few as its memory has room for."""
+    """On a GPU large ones are the fastest: a whole tile, or in as few as its memory has room for. Always the same, so
+    that no pixel depends on which tiles are seen together."""
     settings, side = settings_of(predictor.card), job.grid.side
     if predictor.on_cpu or not settings.is_seamless:
         return min(predictor.window, side)
     halo = predictor.halo if job.halo is None else job.halo
     room = int(torch.cuda.mem_get_info()[1] * min(job.places.gpus or 1.0, 1.0) * OF_GPU)
     most = max(isqrt(room // settings.bytes_on_gpu(1)) - 2 * halo, SMALLEST)
-    whole = side * max(job.places.together)
-    return ceil(whole / ceil(whole / most) / settings.stride) * settings.stride
+    return ceil(side / ceil(side / most) / settings.stride) * settings.stride
 
 
 @dataclass
@@ -107,6 +108,8 @@ class Windows:
 
     side: int
     best: int
+    apart: bool = False
+    """Tiles are no longer seen together, because memory ran out for that."""
 
     def shrink(self, stride: int) -> bool:
         smaller = self.side // 2 // stride * stride
@@ -125,7 +128,9 @@ class Seen:
     answer: Answer
     computing: float
     seconds: float
-    with_others: int
+    window: int
+    """Pixels of the side of those that it was seen in."""
+    together: int
     """Tiles that were seen at once."""
 
 
@@ -136,7 +141,7 @@ class Mapper:
     job: Mapping
     predictor: Predictor
     computing: Executor
-    """Of one thread: the network sees one window at a time, and no other thread keeps the memory that it needed."""
+    """Of one thread: the network sees one window after another, and no other thread keeps the memory that it needed."""
     windows: Windows
     processor: str = ""
     readers: Executor | None = None
@@ -147,33 +152,41 @@ class Mapper:
         are seen together: the ground around them is read and seen once."""
         begun = {tile: tried(self._begun, tile) for tile in tiles}
         found = {tile: one if isinstance(one, Exception) else one[1] for tile, one in begun.items()}
-        for rectangle in rectangles(tile for tile, one in found.items() if one is None):
-            found |= self._mapped({tile: begun[tile][0] for tile in rectangle})
+        missing = [tile for tile, one in found.items() if one is None]
+        for some in [[tile] for tile in missing] if self.windows.apart else rectangles(missing):
+            found |= self._made({tile: begun[tile][0] for tile in some})
         return [found[tile] for tile in tiles]
+
+    def alone(self, tile: Tile) -> Record:
+        """The record of one tile."""
+        origin, done = self._begun(tile)
+        return done or self._committed(tile, origin)
 
     def _begun(self, tile: Tile) -> tuple[Record, Record | None]:
         """What its record is to say of where its pixels come from, and that record if it is there."""
         origin = self._origin(tile)
         return origin, self._done(Store(self.job.root, crops.MAP), str(tile), origin)
 
-    def _mapped(self, origins: dict[Tile, Record]) -> dict[Tile, Any]:
+    def _made(self, origins: dict[Tile, Record]) -> dict[Tile, Any]:
         """Where something is wrong with one of several, each is seen alone, and only that one fails."""
         seen: dict[Tile, Seen] = {}
+        why = ""
         if len(origins) > 1:
-            with suppress(Exception):
+            try:
                 seen = self._see(origins)
-        return {tile: tried(partial(self.alone, seen=seen.get(tile)), tile) for tile in origins}
+            except Exception as error:
+                why = f"{type(error).__name__}: {error}"[:200]
+        return {
+            tile: tried(partial(self._committed, origin=origin, seen=seen.get(tile), why_alone=why), tile)
+            for tile, origin in origins.items()
+        }
 
-    def alone(self, tile: Tile, seen: Seen | None = None) -> Record:
-        """The record of one tile."""
+    def _committed(self, tile: Tile, origin: Record, seen: Seen | None = None, why_alone: str = "") -> Record:
         store, unit = Store(self.job.root, crops.MAP), str(tile)
-        origin = seen.origin if seen else self._origin(tile)
         while True:
-            if done := self._done(store, unit, origin):
-                return done
             attempt = store.attempt(unit)
             try:
-                record = self._commit(attempt, tile, seen or self._see({tile: origin})[tile])
+                record = self._commit(attempt, tile, seen or self._see({tile: origin})[tile], why_alone)
             except Exception:
                 # another run has finished, and cleaned up behind this one; or this one had committed before it failed
                 done = self._done(store, unit, origin)
@@ -184,6 +197,8 @@ class Mapper:
                 return done
             if _is_of(record, origin):  # and not of a worker that has slept since the map's inputs changed
                 return record
+            if done := self._done(store, unit, origin):
+                return done
 
     def _origin(self, tile: Tile) -> Record:
         halo = self.predictor.halo if self.job.halo is None else self.job.halo
@@ -210,12 +225,12 @@ class Mapper:
     def _see(self, origins: dict[Tile, Record]) -> dict[Tile, Seen]:
         """The tiles of a rectangle, in windows that know nothing of where one tile ends."""
         began, turn, whole = time.monotonic(), Turn(self.computing), self.job.grid.around_all([*origins])
-        answer, share = self._answer(whole, turn), 1 / len(origins)
-        took = turn.seconds * share, (time.monotonic() - began) * share
+        answer, side = self._answer(whole, turn, len(origins))
+        took = turn.seconds / len(origins), (time.monotonic() - began) / len(origins), side, len(origins)
         parts = {tile: answer.part(*self.job.grid.window(tile).seen_from(whole).slices) for tile in origins}
-        return {tile: Seen(origin, parts[tile], *took, len(origins)) for tile, origin in origins.items()}
+        return {tile: Seen(origin, parts[tile], *took) for tile, origin in origins.items()}
 
-    def _commit(self, attempt: Attempt, tile: Tile, seen: Seen) -> Record:
+    def _commit(self, attempt: Attempt, tile: Tile, seen: Seen, why_alone: str) -> Record:
         began, window, answer = time.monotonic(), self.job.grid.window(tile), seen.answer
         store = Store(self.job.root, crops.MAP)
         layers = answer.crop, answer.confidence, self._observations(window, answer.crop), *answer.layers[2:]
@@ -228,9 +243,10 @@ class Mapper:
             "valid": int(answer.crop.size - counts[IGNORE]),
             "processor": self.processor,
             "worker": f"{socket.gethostname()}/{os.getpid()}",
-            "window": self.windows.side,
+            "window": seen.window,
             "best_window": self.windows.best,
-            "seen_together": seen.with_others,
+            "seen_together": seen.together,
+            **({"why_alone": why_alone} if why_alone else {}),
             "in_hand": self.job.places.in_hand,
             "workers": self.job.places.actors,
             "gpus": self.job.places.gpus,
@@ -248,14 +264,18 @@ class Mapper:
         counts = count_observations(store, window, self.predictor.card.period_index)
         return np.where(known, np.minimum(counts, crops.MOST_OBSERVATIONS), IGNORE).astype(np.uint8)
 
-    def _answer(self, whole: Window, turn: "Turn") -> Answer:
-        """In smaller windows where memory runs out: of a seamless network the same answer, and slower."""
+    def _answer(self, whole: Window, turn: "Turn", tiles: int) -> tuple[Answer, int]:
+        """And the side of its windows, which are smaller where memory runs out: of a seamless network the same answer,
+        and slower. Before that, tiles are seen together no more."""
         while True:
             side = self.windows.side
             try:
-                return predict_ground(self.job, self.predictor, whole, turn, side, self.readers)
+                return predict_ground(self.job, self.predictor, whole, turn, side, self.readers), side
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
+                    raise
+                if tiles > 1:
+                    self.windows.apart = True
                     raise
                 if self.windows.side == side and not self.windows.shrink(self.predictor.stride):
                     raise
@@ -311,11 +331,11 @@ def predict_ground(
     ground = _ground(job, whole, halo, predictor, readers)
 
     def see() -> None:
-        height = whole.height if predictor.flows else None
-        for core in cores_of(whole, side or min(predictor.window, job.grid.side), height):
+        part_of = ground()
+        for core in _cores(job, predictor, whole, side or min(predictor.window, job.grid.side)):
             here = core.seen_from(whole).slices
             if not outside[here].all():
-                answer.take(here, predictor.predict(ground(core.grown(halo)), job.probabilities, halo))
+                answer.take(here, predictor.predict(part_of(core.grown(halo)), job.probabilities, halo))
 
     turn(see)
     answer.forget(outside)
@@ -324,15 +344,28 @@ def predict_ground(
 
 def _ground(
     job: Mapping, tiles: Window, halo: int, predictor: Predictor, readers: Executor | None
-) -> Callable[[Window], Blocks]:
-    """The pixels of any part of some tiles and their halo. They are read now, lest a GPU or a distant store be waited
-    for; those that come from a disk to a CPU are only decoded when the network comes to them, a chunk at a time."""
+) -> Callable[[], Callable[[Window], Blocks]]:
+    """Gives, when it is the network's turn, the pixels of any part of some tiles and their halo. They are read now,
+    lest a GPU or a distant store be waited for; from a disk to a CPU they are only decoded when the network comes to
+    them, a chunk at a time."""
     store, whole = Store(job.cube_root, cube.NAME), tiles.grown(halo)
     if store.root.is_local and predictor.on_cpu:
         read_ahead(store, tiles)
-        return lambda part: Blocks(part.height, part.width, read_blocks(store, part))
+        return lambda: lambda part: Blocks(part.height, part.width, read_blocks(store, part))
     pixels = read_cube(store, whole, predictor.room, readers)
-    return lambda part: in_blocks(pixels[:, :, *part.seen_from(whole).slices])
+
+    def held() -> Callable[[Window], Blocks]:
+        there = predictor.held(pixels)
+        return lambda part: in_blocks(there[:, :, *part.seen_from(whole).slices])
+
+    return held
+
+
+def _cores(job: Mapping, predictor: Predictor, whole: Window, side: int) -> Iterator[Window]:
+    """Those of each tile by itself, so that no window depends on which tiles are seen together; unless they flow."""
+    if predictor.flows:
+        return cores_of(whole, side, whole.height)
+    return (core for tile in cores_of(whole, job.grid.side) for core in cores_of(tile, side))
 
 
 def cores_of(whole: Window, side: int, height: int | None = None) -> Iterator[Window]:

@@ -1,4 +1,4 @@
-"""Networks on Ray actors, one for each GPU or core: how the cluster is joined, how many fit, what each computes on."""
+"""Networks on Ray actors: how the cluster is joined, how many fit, what each computes on."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial

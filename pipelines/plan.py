@@ -58,6 +58,9 @@ READER_BYTES = 330 * 1024**2
 TILES_IN_HAND = 2
 """Leases of an actor that maps on one core: while the network sees one, the last is written and the next is read."""
 
+FLOWING = (4, 1)
+"""Rows and columns of tiles that flow past a CPU together: they take no more memory than one but for their answers."""
+
 MAPPER_BYTES = 450 * 1024**2
 """The same of one that maps, which loads torch too."""
 
@@ -236,7 +239,9 @@ class Plan:
     @property
     def map_bytes(self) -> int:
         """Projected memory of a worker that maps with the network of `[model]`."""
-        return self.bytes_to_map_with(self.model)
+        model = self.model
+        together = FLOWING if model.flows and self.cube_root.is_local else (1, 1)
+        return self.bytes_to_map_with(model, together=together)
 
     def bytes_to_map_with(
         self,
@@ -251,7 +256,7 @@ class Plan:
         halo, probabilities, side = self.project.map.halo, self.project.map.probabilities, self.grid.side
         context, tiles = halo if isinstance(halo, int) else model.halo, together[0] * together[1]
         held = tiles * (side**2 + model.answer_bytes(side**2, probabilities))
-        on_gpu = bool(gpus) or self.project.compute.gpus_per_worker not in ("auto", 0)
+        on_gpu = model.uses_gpu and (bool(gpus) or self.project.compute.gpus_per_worker not in ("auto", 0))
         if on_gpu or not self.root.is_local:
             high, wide = (side * count + 2 * context for count in together)
             pixels = high * wide * 2 * len(BANDS) * len(self.periods)
@@ -261,13 +266,15 @@ class Plan:
         seeing = 0 if on_gpu else model.mapping_bytes(window)
         return MAPPER_BYTES + (in_hand + 1) * held + counting + seeing + model.answer_bytes(window, probabilities)
 
+    def fits(self, need: int) -> bool:
+        """In the memory of this machine, where it is this one that works."""
+        return bool(self.project.compute.address) or need <= machine_memory()
+
     def check_memory(self, worker_bytes: int, workers: int | None = None) -> None:
         """Refuse before the start what cannot fit this machine, where it is this one that works."""
-        if self.project.compute.address:
-            return
         workers = workers or self.workers
         need = worker_bytes * workers
-        if need > machine_memory():
+        if not self.fits(need):
             raise BadInput(
                 f"{workers} workers with tiles of {self.grid.side} pixels",
                 f"would need {need / 1e9:.1f} GB of memory and this machine has {machine_memory() / 1e9:.1f} GB.",

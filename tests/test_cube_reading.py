@@ -1,6 +1,7 @@
 """Windows of a cube on a disk: the pixels that zarr reads, wherever they begin, also beyond tiles and the grid."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import google_crc32c
@@ -42,6 +43,12 @@ def test_any_window_is_what_zarr_reads(store: Store, y: int, x: int, height: int
     whole[:, :, 300:1068, 300:812] = store.read("reflectance")
     expected = whole[:, :, y + 300 : y + 300 + height, x + 300 : x + 300 + width]
     assert np.array_equal(read_cube(store, Window(y, x, height, width)), expected)
+    with ThreadPoolExecutor(3) as readers:
+        assert np.array_equal(read_cube(store, Window(y, x, height, width), full_of_sevens, readers), expected)
+
+
+def full_of_sevens(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    return np.full(shape, 7, dtype)
 
 
 @given(y=st.integers(-300, 800), x=st.integers(-300, 600), height=st.integers(1, 600), width=st.integers(1, 400))

@@ -3,7 +3,7 @@
 import pytest
 
 from cluster.training import backend_of
-from pipelines.devices import Places, cores_of, gpu_share
+from pipelines.devices import Places, cores_of, gpu_share, trainers_share
 
 GPU_NODE, LARGER, READER = {"CPU": 16, "GPU": 1}, {"CPU": 96, "GPU": 8}, {"CPU": 64}
 
@@ -29,6 +29,14 @@ def test_a_gpu_gets_the_cores_of_the_machine_that_has_the_fewest_for_each(nodes,
 @pytest.mark.parametrize(("cores", "share"), [(1, 1), (7, 1), (8, 1 / 2), (12, 1 / 2), (16, 1 / 4), (96, 1 / 4)])
 def test_workers_share_a_gpu_that_they_can_feed(cores: int, share: float) -> None:
     assert gpu_share(cores) == share
+
+
+@pytest.mark.parametrize(
+    ("workers", "gpus", "share"), [(1, 1, 1), (2, 1, 1 / 2), (3, 2, 1 / 2), (5, 2, 1 / 3), (2, 4, 1), (4, 4, 1)]
+)
+def test_no_worker_that_trains_has_parts_of_two_gpus(workers: int, gpus: float, share: float) -> None:
+    assert trainers_share(workers, gpus) == share
+    assert int(1 / share) * gpus >= workers, "all start together"
 
 
 @pytest.mark.parametrize(("gpus", "backend"), [(0, "gloo"), (0.5, "gloo"), (1, "nccl"), (2, "nccl")])

@@ -16,7 +16,7 @@ from cluster.progress import LineProgress
 from pipelines.checkpoints import read_checkpoint
 from pipelines.devices import Places
 from pipelines.map import begin_map, mapping_into
-from pipelines.mapping import Mapper, Windows, start_mapping
+from pipelines.mapping import Mapper, start_mapping
 from pipelines.plan import Plan, make_plan
 from pipelines.project import load_project
 
@@ -82,17 +82,15 @@ def test_the_same_again_and_tile_by_tile(plan: Plan, tmp_path_factory: pytest.Te
     assert differing <= 1e-4
 
 
-def test_where_its_memory_runs_out_windows_are_smaller(plan: Plan, on_cpu: dict[str, np.ndarray]) -> None:
+def test_where_its_memory_runs_out_tiles_are_seen_apart(plan: Plan, on_cpu: dict[str, np.ndarray]) -> None:
     """Really: PyTorch is given too little for all tiles at once."""
-    mapper, side = mapper_on_gpu(plan), 4 * plan.grid.side
-    mapper = replace(mapper, windows=Windows(side, side))
+    mapper = mapper_on_gpu(plan)
     torch.cuda.empty_cache()
-    room = 64_000_000 + torch.cuda.memory_reserved()
+    room = 30_000_000 + torch.cuda.memory_reserved()
     torch.cuda.set_per_process_memory_fraction(room / torch.cuda.mem_get_info()[1])
     records = mapped(mapper, plan, len(plan.tiles))
-    sides = {record["window"] for record in records}
-    print(f"windows of {sorted(sides)} pixels in {room / 1e6:.0f} MB")
-    assert min(sides) < side == records[0]["best_window"]
+    print(f"windows of {sorted({record['window'] for record in records})} pixels in {room / 1e6:.0f} MB")
+    assert any("out of memory" in record.get("why_alone", "") for record in records)
     assert float((layers_of(plan)["crop"] != on_cpu["crop"]).mean()) <= 1e-4
 
 

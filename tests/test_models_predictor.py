@@ -18,7 +18,7 @@ from models.card import Card, Period
 from models.checkpoint import CARD, WEIGHTS, decode, encode
 from models.errors import Misfit
 from models.normalisation import Normalisation, normalise
-from models.predictor import NetworkPredictor, Predictor, check_fits, load_predictor, on_device, pieces
+from models.predictor import NetworkPredictor, Predictor, as_floats, check_fits, counts_on, load_predictor, pieces
 from models.swift import Swift, SwiftSettings
 from models.unet import UNet, UNetSettings
 from models.window import Blocks
@@ -293,8 +293,8 @@ def test_in_bf16_most_crops_are_those_of_fp32_and_some_confidence_is_another(arc
 
 def test_what_travels_as_bytes_is_the_same_number_there() -> None:
     counts = np.array([[0, 1, 32_767], [32_768, 40_000, 65_535]], np.uint16)
-    assert on_device(counts, torch.device("cpu")).tolist() == counts.astype(float).tolist()
+    assert as_floats(counts_on(counts, torch.device("cpu"))).tolist() == counts.astype(float).tolist()
     seen = window(20, 30)
     normalisation = CARD_OF_TEST.normalisation
-    there = normalise(on_device(seen, torch.device("cpu")), normalisation)
+    there = normalise(as_floats(counts_on(seen, torch.device("cpu"))), normalisation)
     assert torch.equal(there, normalise(seen, normalisation))

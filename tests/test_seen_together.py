@@ -1,19 +1,27 @@
 """Tiles that are seen together are the same bytes as each alone, and share no fate."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from made_map import bytes_of, map_here, mapper_of, write_cube
 
 from catalogs import cube
 from catalogs.cube import CubeUnit
 from catalogs.errors import BadInput
+from catalogs.grid import Tile
+from models.forest_settings import ForestSettings
+from models.predictor import as_floats, counts_on
 from models.swift import SwiftSettings
 from models.unet import UNetSettings
 from pipelines.devices import Places, together
 from pipelines.map import seen_together
+from pipelines.mapping import Windows
 from pipelines.plan import Plan, make_plan
 from pipelines.project import load_project
 
@@ -83,19 +91,69 @@ class Blind:
         raise AssertionError("it looked")
 
 
+class Noting(Blind):
+    """A predictor that notes what it was shown, on a device that has room for so many pixels and no more."""
+
+    def __init__(self, predictor: Any, most: float = inf) -> None:
+        super().__init__(predictor)
+        self.seen, self._most = list[tuple[int, int]](), most
+
+    def predict(self, x: Any, *more: Any) -> Any:
+        self.seen.append((x.height, x.width))
+        if x.height * x.width > self._most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self._predictor.predict(x, *more)
+
+
+def column_of(plan: Plan) -> list[Tile]:
+    return [tile for tile in plan.tiles if tile.col == plan.tiles[0].col]
+
+
 def test_windows_as_high_as_the_tiles_flow_by(plan: Plan) -> None:
-    """And are told: memory that runs out makes them narrower."""
-    mapper, seen = mapper_of(plan), []
+    mapper, column = mapper_of(plan), column_of(plan)
+    noting, around = Noting(mapper.predictor), 2 * mapper.predictor.halo
+    replace(mapper, predictor=noting)(column)
+    assert noting.seen == [(len(column) * plan.grid.side + around, plan.grid.side + around)]
 
-    class Noting(Blind):
-        def predict(self, x: Any, *more: Any) -> Any:
-            seen.append((x.height, x.width))
-            return self._predictor.predict(x, *more)
 
-    halo, side = mapper.predictor.halo, plan.grid.side
-    column = [tile for tile in plan.tiles if tile.col == plan.tiles[0].col]
-    replace(mapper, predictor=Noting(mapper.predictor))(column)
-    assert seen == [(len(column) * side + 2 * halo, side + 2 * halo)]
+def test_where_memory_runs_out_they_are_seen_apart_before_windows_shrink(plan: Plan, alone: dict[str, bytes]) -> None:
+    mapper, column = mapper_of(plan), column_of(plan)
+    one = plan.grid.side + 2 * mapper.predictor.halo
+    noting = Noting(mapper.predictor, one**2)
+    tight = replace(mapper, predictor=noting)
+    records = tight(column)
+    assert [record["seen_together"] for record in records] == [1] * len(column)
+    assert {record["window"] for record in records} == {plan.grid.side} == {record["best_window"] for record in records}
+    assert all("out of memory" in record["why_alone"] for record in records)
+    assert noting.seen[1:] == [(one, one)] * len(column)
+    others = [record for record in tight(plan.tiles) if record not in records]
+    assert {record["seen_together"] for record in others} == {1}, "nothing is tried again that has failed"
+    assert not any("why_alone" in record for record in others)
+    assert bytes_of(plan.root) == alone
+
+
+class AsOnAGpu(Blind):
+    """The way that a GPU's pixels take, on a CPU: read whole by several, held as 16 bits, cut, and made floats."""
+
+    on_cpu = flows = False
+
+    def held(self, x_TBYX: np.ndarray) -> torch.Tensor:
+        return counts_on(x_TBYX, torch.device("cpu"))
+
+    def predict(self, x: Any, *more: Any) -> Any:
+        ((_, block),) = x.blocks
+        assert block.dtype == torch.int16
+        shown = np.ascontiguousarray(as_floats(block).numpy().astype(np.uint16))
+        return self._predictor.predict(shown, *more)
+
+
+@pytest.mark.parametrize("side", [128, 64, 44])
+def test_the_way_of_a_gpu(plan: Plan, alone: dict[str, bytes], side: int) -> None:
+    mapper = mapper_of(plan)
+    with ThreadPoolExecutor(3) as readers:
+        shown = replace(mapper, predictor=AsOnAGpu(mapper.predictor), readers=readers, windows=Windows(side, side))
+        shown(plan.tiles)
+    assert bytes_of(plan.root) == alone
 
 
 @pytest.mark.parametrize(
@@ -105,13 +163,25 @@ def test_windows_as_high_as_the_tiles_flow_by(plan: Plan) -> None:
         (Places(2), SwiftSettings(), True, (1, 1)),
         (Places(2), UNetSettings(), False, (1, 1)),
         (Places(2, gpus=0.25), UNetSettings(), True, (2, 2)),
-        (Places(2, gpus=0.25), UNetSettings(norm="group"), True, (1, 1)),
+        (Places(2, gpus=0.25), ForestSettings(), True, (1, 1)),
     ],
 )
 def test_how_many(places: Places, settings: Any, from_afar: bool, expected: tuple[int, int]) -> None:
     assert together(places, settings, from_afar) == expected
 
 
-def test_fewer_where_there_are_few(plan: Plan) -> None:
+def test_fewer_where_there_are_few_or_little_memory(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = [seen_together(plan, SwiftSettings(), Places(2), tiles) for tiles in (5, 16, 31, 32, 1000)]
     assert shapes == [(1, 1), (2, 1), (2, 1), (4, 1), (4, 1)]
+    places, settings = Places(2, gpus=0.5), SwiftSettings()
+    assert seen_together(plan, settings, places, 1000) == (2, 2)
+    need = 2 * plan.bytes_to_map_with(settings, places.in_hand, places.gpus, (2, 2))
+    monkeypatch.setattr("pipelines.plan.machine_memory", lambda: need - 1)
+    assert seen_together(plan, settings, places, 1000) == (1, 1)
+
+
+@pytest.mark.parametrize("setting", ['precision = "bf16"', "halo = 16"])
+def test_none_where_it_would_show(tmp_path: Path, setting: str) -> None:
+    path = write_cube(tmp_path, str(tmp_path / "root"), more=f"\n[map]\n{setting}\n")
+    plan = make_plan(load_project(path))
+    assert seen_together(plan, plan.model, Places(2), 1000) == (1, 1)
