@@ -17,8 +17,8 @@ def crossings(
 ) -> list[Window]:
     """Some places, the same ones each time: squares of ground in the region that windows of a map divide.
 
-    A tile is seen in windows of `window` pixels, or in one where it is smaller. The squares begin at other pixels than
-    the windows, and on multiples of `stride`, as all that a network is shown.
+    A tile is seen in windows of `window` pixels, or in one where it is smaller, or with others in one. The squares
+    begin at other pixels than the windows, and on multiples of `stride`, as all that a network is shown.
     """
     found: list[Window] = []
     for place in np.random.default_rng(0).permutation(4 * len(tiles)):
