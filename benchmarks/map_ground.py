@@ -21,7 +21,7 @@ from models.card import Card
 from models.checkpoint import encode
 from models.normalisation import Normalisation
 from pipelines.devices import Places, together
-from pipelines.mapping import Mapping
+from pipelines.predicting import Mapping
 
 CRS = "EPSG:3035"
 

@@ -19,9 +19,9 @@ from models.predictor import Predictor, load_predictor
 from pipelines.checkpoints import read_checkpoint
 from pipelines.held_out import scored_pixels
 from pipelines.map import mapping_of
-from pipelines.mapping import predict_ground
 from pipelines.network_actors import device_of
 from pipelines.plan import Plan
+from pipelines.predicting import predict_ground
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,11 @@ from models.predictor import check_fits, load_predictor
 from pipelines.checkpoints import read_checkpoint
 from pipelines.devices import Places, together
 from pipelines.map_inputs import INPUTS, Record, Sight, plan_word
-from pipelines.mapping import Mapping, start_mapping
+from pipelines.mapping import start_mapping
 from pipelines.network_actors import LEASES, mapping_places, on_mapping_actors
 from pipelines.outcomes import Outcomes
 from pipelines.plan import Plan
+from pipelines.predicting import Mapping
 from pipelines.renewal import renew
 from pipelines.stored import check_whole, hide_map, identity_of, units_of
 

@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -13,16 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from shapely.geometry.base import BaseGeometry
 
 from catalogs import crops, cube
 from catalogs.attempts import Attempt
-from catalogs.cube import count_observations, read_ahead, read_blocks, read_cube
+from catalogs.cube import count_observations
 from catalogs.description import identity
 from catalogs.errors import BadInput
-from catalogs.grid import Grid, Tile, Window, rectangles
-from catalogs.region_mask import outside_region
-from catalogs.root import Root
+from catalogs.grid import Tile, Window, rectangles
 from catalogs.stores import Store
 from catalogs.taxonomy import IGNORE
 from cluster.actors import tried
@@ -30,11 +27,11 @@ from models.architectures import settings_of
 from models.exactness import processor
 from models.memory import give_back, is_out_of_memory, keep_what_is_freed
 from models.predictor import Predictor, load_predictor
-from models.window import Answer, Blocks, in_blocks
+from models.window import Answer
 from pipelines.checkpoints import read_checkpoint
-from pipelines.devices import Places
 from pipelines.map_inputs import Sight
 from pipelines.network_actors import device_of
+from pipelines.predicting import Mapping, Turn, predict_ground
 
 SMALLEST = 64
 """Pixels of the side of a window, below which halos are nearly all of the work."""
@@ -44,37 +41,7 @@ OF_GPU = 0.8
 
 Record = dict[str, Any]
 
-Seeing = Callable[[], None]
-
 Pixels = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Mapping:
-    """Everything a worker needs to map any tile."""
-
-    root: Root
-    grid: Grid
-    region: BaseGeometry
-    checkpoint: str
-    halo: int | None
-    """Pixels; None for what the network asks for."""
-    plan: str = ""
-    """What the map's store was planned from, in one word."""
-    described: str = ""
-    """The same, with the inputs that each tile is made of: what the store says as long as this job is the latest."""
-    learned: Root | None = None
-    """Where the checkpoint lies, if not in the root."""
-    ground: Root | None = None
-    """Where the cube lies, if not in the root."""
-    probabilities: bool = False
-    """Whether the map has the probability of each class."""
-    precision: str = "fp32"
-    places: Places = Places(1)
-
-    @property
-    def cube_root(self) -> Root:
-        return self.ground or self.root
 
 
 def start_mapping(job: Mapping, on_gpu: bool = False) -> "Mapper":
@@ -284,93 +251,3 @@ class Mapper:
 
 def _is_of(record: Record, origin: Record) -> bool:
     return record | origin == record
-
-
-@dataclass
-class Turn:
-    """At the network, and how long it took, without the waiting."""
-
-    computing: Executor
-    seconds: float = 0.0
-
-    def __call__(self, seeing: Seeing) -> None:
-        self.computing.submit(self._timed, seeing).result()
-
-    def _timed(self, seeing: Seeing) -> None:
-        began = time.monotonic()
-        try:
-            seeing()
-        finally:
-            self.seconds += time.monotonic() - began
-
-
-def at_once(seeing: Seeing) -> None:
-    """In place of a turn, where there is one thread."""
-    seeing()
-
-
-def predict_ground(
-    job: Mapping,
-    predictor: Predictor,
-    whole: Window,
-    turn: Callable[[Seeing], None] = at_once,
-    side: int | None = None,
-    readers: Executor | None = None,
-) -> Answer:
-    """What the network says of one tile or several; ground outside the region is no data.
-
-    Each window is seen with its halo and only its core is kept: with statistics fixed at inference a pixel's class
-    depends on its own surroundings alone, so there is nothing to blend and no seam to hide.
-    """
-    halo = predictor.halo if job.halo is None else job.halo
-    classes = len(predictor.card.classes) if job.probabilities else 0
-    answer = Answer.nothing((whole.height, whole.width), classes)
-    outside = outside_region(job.region, job.grid, whole)
-    if outside.all():
-        return answer
-    ground = _ground(job, whole, halo, predictor, readers)
-
-    def see() -> None:
-        part_of = ground()
-        for core in _cores(job, predictor, whole, side or min(predictor.window, job.grid.side)):
-            here = core.seen_from(whole).slices
-            if not outside[here].all():
-                answer.take(here, predictor.predict(part_of(core.grown(halo)), job.probabilities, halo))
-
-    turn(see)
-    answer.forget(outside)
-    return answer
-
-
-def _ground(
-    job: Mapping, tiles: Window, halo: int, predictor: Predictor, readers: Executor | None
-) -> Callable[[], Callable[[Window], Blocks]]:
-    """Gives, when it is the network's turn, the pixels of any part of some tiles and their halo. They are read now,
-    lest a GPU or a distant store be waited for; from a disk to a CPU they are only decoded when the network comes to
-    them, a chunk at a time."""
-    store, whole = Store(job.cube_root, cube.NAME), tiles.grown(halo)
-    if store.root.is_local and predictor.on_cpu:
-        read_ahead(store, tiles)
-        return lambda: lambda part: Blocks(part.height, part.width, read_blocks(store, part))
-    pixels = read_cube(store, whole, predictor.room, readers)
-
-    def held() -> Callable[[Window], Blocks]:
-        there = predictor.held(pixels)
-        return lambda part: in_blocks(there[:, :, *part.seen_from(whole).slices])
-
-    return held
-
-
-def _cores(job: Mapping, predictor: Predictor, whole: Window, side: int) -> Iterator[Window]:
-    """Those of each tile by itself, so that no window depends on which tiles are seen together; unless they flow."""
-    if predictor.flows:
-        return cores_of(whole, side, whole.height)
-    return (core for tile in cores_of(whole, job.grid.side) for core in cores_of(tile, side))
-
-
-def cores_of(whole: Window, side: int, height: int | None = None) -> Iterator[Window]:
-    """Squares, or rectangles of another height, that together are the whole."""
-    high = height or side
-    for y in range(whole.y, whole.y + whole.height, high):
-        for x in range(whole.x, whole.x + whole.width, side):
-            yield Window(y, x, high, side).within(whole)

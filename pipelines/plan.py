@@ -25,6 +25,7 @@ from catalogs.root import Root
 from catalogs.scenes import SceneList
 from catalogs.taxonomy import TABLES, Taxonomy, read_taxonomy, ten_crops
 from catalogs.temperatures import accumulated, read_temperatures, thermal_middles, thermal_periods
+from pipelines.machine import MAPPER_BYTES, READER_BYTES, machine_memory
 from pipelines.model_settings import network_settings
 from pipelines.project import Project
 
@@ -52,17 +53,11 @@ SCENE_BYTES = 10
 COMPOSITE_BYTES = 2 * 2 * len(BANDS)
 """Of a pixel of the composite: its bands, and those of a shard while it is encoded."""
 
-READER_BYTES = 330 * 1024**2
-"""What a worker process that reads needs before it has read anything (measured: Python, Dask, GDAL, Zarr)."""
-
 TILES_IN_HAND = 2
 """Leases of an actor that maps on one core: while the network sees one, the last is written and the next is read."""
 
 FLOWING = (4, 1)
 """Rows and columns of tiles that flow past a CPU together: they take no more memory than one but for their answers."""
-
-MAPPER_BYTES = 450 * 1024**2
-"""The same of one that maps, which loads torch too."""
 
 
 @dataclass(frozen=True)
@@ -280,17 +275,6 @@ class Plan:
                 f"would need {need / 1e9:.1f} GB of memory and this machine has {machine_memory() / 1e9:.1f} GB.",
                 "Write a smaller [region] tile or fewer [compute] workers.",
             )
-
-
-def machine_memory() -> int:
-    """Bytes of memory that this machine, or the container we are in, may use."""
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
-            limit = file.read().strip()
-    except OSError:
-        return physical
-    return physical if limit == "max" else min(physical, int(limit))
 
 
 def make_plan(project: Project) -> Plan:

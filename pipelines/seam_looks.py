@@ -14,10 +14,11 @@ from cluster.progress import Progress
 from models.exactness import processor
 from models.predictor import Predictor
 from pipelines.map import mapping_of
-from pipelines.mapping import Mapping, start_mapping
+from pipelines.mapping import start_mapping
 from pipelines.network_actors import on_actors
 from pipelines.outcomes import result_of
 from pipelines.plan import Plan
+from pipelines.predicting import Mapping
 
 
 @dataclass(frozen=True)

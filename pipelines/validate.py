@@ -21,8 +21,8 @@ from models.seams import SeamCount, count_changes
 from pipelines.checkpoints import card_in, read_checkpoint
 from pipelines.held_out import held_out_patches, scored_pixels
 from pipelines.map import mapping_of
-from pipelines.mapping import predict_ground
 from pipelines.plan import Plan
+from pipelines.predicting import predict_ground
 from pipelines.project.learning import SINGLE_DATE
 from pipelines.stored import SCORES, check_whole, identity_of
 

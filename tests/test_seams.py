@@ -20,7 +20,7 @@ from models.normalisation import Normalisation
 from models.predictor import load_predictor
 from models.seams import SeamCount, count_changes
 from models.unet import UNet, UNetSettings
-from pipelines.mapping import Mapping, predict_ground
+from pipelines.predicting import Mapping, predict_ground
 
 BOUNDS = (0, -3840, 3840, 0)
 SMALL = {"widths": (8, 16, 24, 32)}

@@ -17,8 +17,8 @@ from models.forest_features import Features
 from models.forest_fitting import fit_forest
 from models.forest_settings import ForestSettings
 from models.pixel_sampling import PixelLimits, choose_pixels
-from pipelines.mapping import cores_of
 from pipelines.plan import Plan
+from pipelines.predicting import cores_of
 from pipelines.recipe import Recipe
 
 BLOCK = 128

@@ -22,8 +22,8 @@ from pipelines.checkpoints import card_in, read_checkpoint
 from pipelines.crossfolding.forest import fit_on_parcels
 from pipelines.crossfolding.ground import Fold, Ground, ground_of
 from pipelines.crossfolding.windows import FOLDER, labels_of
-from pipelines.mapping import cores_of
 from pipelines.plan import Plan
+from pipelines.predicting import cores_of
 from pipelines.recipe import Recipe
 from pipelines.training_loop import train
 

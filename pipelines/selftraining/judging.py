@@ -21,9 +21,9 @@ from cluster.progress import Progress
 from models.ensemble import Ensemble
 from models.metrics import Confusion, confusion, score
 from models.self_training_guards import Round, agreement_with
-from pipelines.mapping import cores_of
 from pipelines.network_actors import device_of, on_actors
 from pipelines.plan import Plan
+from pipelines.predicting import cores_of
 from pipelines.selftraining.ground import Ground
 from pipelines.selftraining.looking import within
 from pipelines.selftraining.teachers import Teacher, cards_of, load_ensemble

@@ -19,10 +19,10 @@ from cluster.progress import Progress
 from models.consensus import Consensus, consensus
 from models.ensemble import Ensemble, View, views_of
 from models.field_votes import pieces_as_fields
-from pipelines.mapping import cores_of
 from pipelines.network_actors import device_of, on_actors
 from pipelines.outcomes import Outcomes
 from pipelines.plan import Plan
+from pipelines.predicting import cores_of
 from pipelines.selftraining.ground import Ground
 from pipelines.selftraining.stage import Stage
 from pipelines.selftraining.teachers import Calibration, Teacher, load_ensemble
