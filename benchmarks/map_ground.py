@@ -20,7 +20,8 @@ from models.architectures import NETWORKS, settings_of
 from models.card import Card
 from models.checkpoint import encode
 from models.normalisation import Normalisation
-from pipelines.devices import Places, together
+from pipelines.devices import Places
+from pipelines.leases import Shape, together
 from pipelines.predicting import Mapping
 
 CRS = "EPSG:3035"
@@ -44,16 +45,16 @@ class Ground:
     precision: str = "fp32"
     places: tuple[int, float, int] = (1, 0, 1)
     """Workers, and the GPUs and cores of each."""
-    together: tuple[int, int] | None = None
+    together: Shape | None = None
     """Rows and columns of tiles that are seen at once; None for what `map` would choose."""
     repeats: int = 1
     """Times that a process does all of it."""
 
     @property
     def grid(self) -> Grid:
-        """Of the cube."""
-        height, width = (10 * self.tile * (count + 2 * self.ring) for count in (self.rows, self.cols))
-        return Grid.around((0, 0, width, height), CRS, 10, self.tile)
+        """Of the cube. The tiles to map end at its CRS's origin, so that they are whole groups."""
+        first, *ends = (10 * self.tile * count for count in (-self.ring, self.cols + self.ring, self.rows + self.ring))
+        return Grid.around((first, first, *ends), CRS, 10, self.tile)
 
     @property
     def tiles(self) -> list[Tile]:
@@ -79,7 +80,7 @@ class Ground:
     def job(self) -> Mapping:
         region, places = box(-1e7, -1e7, 1e7, 1e7), Places(*self.places)
         job = Mapping(self.root, self.grid, region, "season", None, "benchmark", precision=self.precision)
-        shape = self.together or together(places, settings_of(_card(self)), from_afar=False)
+        shape = self.together or together(settings_of(_card(self)), places.gpus, self.tile, False, False)
         return replace(job, places=replace(places, together=shape))
 
     @property

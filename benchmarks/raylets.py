@@ -26,8 +26,8 @@ from map_ground import Ground, begin_map, write_ground
 
 from catalogs.grid import Tile
 from cluster.actors import Slots, each_on_actors
+from pipelines.leases import TILES_IN_HAND
 from pipelines.mapping import start_mapping
-from pipelines.plan import TILES_IN_HAND
 
 NOTES = (
     "One round is a whole map by each, in turn. The clock runs from the first tile's beginning, when all workers have "

@@ -45,8 +45,8 @@ class ForestPredictor:
         return True
 
     @property
-    def flows(self) -> bool:
-        return False
+    def flow(self) -> int:
+        return 0
 
     def room(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         return np.empty(shape, dtype)

@@ -71,9 +71,10 @@ class NetworkSettings:
         return 512
 
     @property
-    def flows(self) -> bool:
-        """Whether on a CPU a window of any height takes as much memory as a low one, because its rows flow through."""
-        return False
+    def flow(self) -> int:
+        """Pixels of the width of what flows by a CPU best, row by row, in as much memory whatever its height; 0 where
+        windows are seen whole."""
+        return 0
 
     @property
     def uses_gpu(self) -> bool:

@@ -1,6 +1,5 @@
 """The one call that every model answers: a window of a cube in, crops and confidence out."""
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -15,18 +14,13 @@ from torch import Tensor, nn
 from models.architectures import build, settings_of
 from models.card import Card, Period
 from models.errors import Misfit
-from models.flow import Flow, Whole, handed_on
+from models.flow import Flow, Whole
 from models.forest_predictor import load_forest
 from models.forest_settings import ForestSettings
 from models.network import Network, OfPixels, PixelsFirst
 from models.normalisation import NO_DATA, normalise
+from models.slabs import slabs_of
 from models.window import NO_CLASS, Answer, Blocks, Counts, Seen, in_blocks, inside
-
-COLUMNS_AT_ONCE = 256
-"""Those of a chunk of the cube: pixels of some of its rows lie beside each other."""
-
-ROWS_AT_ONCE = 128
-"""Of what flows through a network: more leave the processor's cache, and fewer are many small steps."""
 
 
 class Predictor(Protocol):
@@ -50,8 +44,8 @@ class Predictor(Protocol):
     def on_cpu(self) -> bool: ...
 
     @property
-    def flows(self) -> bool:
-        """Whether a window may have any height: its rows are seen in turn."""
+    def flow(self) -> int:
+        """Pixels of the width of what is seen row by row, at any height; 0 where windows are seen whole."""
         ...
 
     def room(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -97,8 +91,8 @@ class NetworkPredictor:
         return self.device.type == "cpu"
 
     @property
-    def flows(self) -> bool:
-        return self.on_cpu and self.network.settings.flows
+    def flow(self) -> int:
+        return self.network.settings.flow if self.on_cpu else 0
 
     def room(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         """A GPU fetches by itself from memory that stays in its place. PyTorch keeps such memory for the next window:
@@ -154,7 +148,7 @@ class NetworkPredictor:
 
     def _parts(self, used: Blocks, when_BT: Tensor, margin: int, seen_YX: Tensor) -> Iterator[Tensor]:
         network = self.network
-        if isinstance(network, PixelsFirst) and self.flows:
+        if isinstance(network, PixelsFirst) and self.flow:
             flow = Flow(self._slabs(network, used, when_BT[0], seen_YX), used.height, self.stride)
             yield from network.around(flow, margin).slabs
             return
@@ -171,26 +165,14 @@ class NetworkPredictor:
         return torch.unflatten(found_PC, 0, x_BTCYX.shape[-2:]).permute(2, 0, 1)[None]
 
     def _slabs(self, network: PixelsFirst, used: Blocks, when_T: Tensor, seen_YX: Tensor) -> Iterator[Tensor]:
-        """The same of some rows of a window at a time. Pixels are made ready as the network comes to them, not all at
-        once: they stay in a processor's cache."""
-        look, slab_BCYX, done = network.alone(when_T), torch.empty(0), 0
-        for (rows, columns), block_TBYX in used.blocks:
-            assert columns.start == done, f"columns {done} to {columns.start} did not come"
-            height, width = block_TBYX.shape[-2:]
-            for piece in pieces(height, width, network.pixels_at_once):
-                x_BTCYX, seen_BTYX = self._shown(block_TBYX[..., *piece])
-                found_BCYX = self._maps(network, look, x_BTCYX, seen_BTYX)
-                if not done:
-                    shape = 1, found_BCYX.shape[1], height, used.width
-                    slab_BCYX = torch.empty(shape, dtype=found_BCYX.dtype, memory_format=torch.channels_last)
-                    done = columns.stop
-                slab_BCYX[..., columns][..., *piece] = found_BCYX
-                seen_YX[rows, columns][piece] = seen_BTYX[0].any(dim=0)
-            done = columns.stop % used.width
-            if not done:
-                parts = deque(torch.split(slab_BCYX, ROWS_AT_ONCE, dim=2))
-                slab_BCYX = torch.empty(0)  # with the last part it is gone
-                yield from handed_on(parts)
+        """The same of some rows of a window at a time."""
+        look = network.alone(when_T)
+
+        def maps_of(used_TBYX: Counts) -> tuple[Tensor, Tensor]:
+            x_BTCYX, seen_BTYX = self._shown(used_TBYX)
+            return self._maps(network, look, x_BTCYX, seen_BTYX), seen_BTYX[0].any(dim=0)
+
+        return slabs_of(used, maps_of, network.pixels_at_once, seen_YX)
 
     def _shown(self, used_TBYX: Counts) -> tuple[Tensor, Tensor]:
         """What the network is shown, and where there is data. A GPU is given the bytes and works on them itself."""
@@ -203,7 +185,7 @@ class NetworkPredictor:
         return normalise(raw_TBYX, self.card.normalisation)[None], (raw_TBYX != NO_DATA).any(dim=1)[None]
 
     def _answer(self, logits_KYX: Tensor, known_YX: Tensor, probabilities: bool) -> Answer:
-        highest, crop = logits_KYX.max(dim=0)
+        highest, crop = _highest(logits_KYX)
         weight_KYX = logits_KYX.sub_(highest).div_(self.card.temperature).exp_()
         percent = weight_KYX.sum(dim=0).reciprocal_().mul_(100)  # softmax of the highest, without that of the rest
         each_KYX = weight_KYX.mul_(percent).round_() if probabilities else None
@@ -211,13 +193,15 @@ class NetworkPredictor:
         return Answer(*(_bytes(layer, ~known_YX) for layer in layers))
 
 
-def pieces(height: int, width: int, at_once: int) -> Iterator[tuple[slice, slice]]:
-    """Rectangles of nearly as many pixels as are wanted at once."""
-    for x in range(0, width, COLUMNS_AT_ONCE):
-        across = min(width - x, COLUMNS_AT_ONCE)
-        down = max(at_once // across, 1)
-        for y in range(0, height, down):
-            yield slice(y, min(y + down, height)), slice(x, x + across)
+def _highest(logits_KYX: Tensor) -> tuple[Tensor, Tensor]:
+    """And the first class that has it. On a CPU `max` takes four times as long as to compare."""
+    if not logits_KYX.is_cpu:
+        return logits_KYX.max(dim=0)
+    highest = logits_KYX.amax(dim=0)
+    crop, lower = torch.zeros_like(highest, dtype=torch.uint8), torch.ones_like(highest, dtype=torch.bool)
+    for logit in logits_KYX[:-1]:
+        crop += lower.logical_and_(logit != highest)
+    return highest, crop
 
 
 def counts_on(x: NDArray[np.uint16], device: torch.device) -> Tensor:

@@ -55,8 +55,8 @@ class SwiftSettings(NetworkSettings):
         return 1024
 
     @property
-    def flows(self) -> bool:
-        return True
+    def flow(self) -> int:
+        return 2048
 
     @property
     def finest(self) -> int:

@@ -119,11 +119,13 @@ Seen = Counts | Blocks
 """A window of a cube, at once or in blocks."""
 
 
-def in_blocks(x_TBYX: Seen) -> Blocks:
+def in_blocks(x_TBYX: Seen, high: int | None = None) -> Blocks:
+    """All of it in one, or in rows of so many pixels."""
     if isinstance(x_TBYX, Blocks):
         return x_TBYX
     height, width = x_TBYX.shape[-2:]
-    return Blocks(height, width, [((slice(0, height), slice(0, width)), x_TBYX)])
+    rows = [slice(y, min(y + (high or height), height)) for y in range(0, height, high or height)]
+    return Blocks(height, width, [((some, slice(0, width)), x_TBYX[..., some, :]) for some in rows])
 
 
 def _used(card: Card, x_TBYX: Counts) -> Counts:

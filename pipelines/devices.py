@@ -3,13 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from catalogs.errors import BadInput
-from pipelines.plan import FLOWING, TILES_IN_HAND, Plan
-
-if TYPE_CHECKING:
-    from models.network import NetworkSettings
+from pipelines.leases import Shape, groups_in_hand
+from pipelines.plan import Plan
 
 CORES_OF_READER = 4
 """Of a worker that shares a GPU."""
@@ -25,21 +23,13 @@ class Places:
     actors: int
     gpus: float = 0
     cores: int = 1
-    together: tuple[int, int] = (1, 1)
-    """Rows and columns of tiles that are seen at once."""
+    together: Shape = (1, 1)
+    """Tiles that are seen at once."""
 
     @property
     def in_hand(self) -> int:
-        """Leases of one actor at once. For a GPU some are read, by all of its cores, while one is at the network and
-        others are written."""
-        return 4 if self.gpus else TILES_IN_HAND
-
-
-def together(places: Places, settings: "NetworkSettings", from_afar: bool) -> tuple[int, int]:
-    """Rows and columns of tiles that a worker sees at once, so that the ground around them is read and seen once."""
-    if places.gpus and settings.uses_gpu:
-        return 2, 2
-    return FLOWING if settings.flows and not places.gpus and not from_afar else (1, 1)
+        """Leases of one actor at once."""
+        return groups_in_hand(self.gpus)
 
 
 def gpus_per_worker(ray: Any, plan: Plan) -> float:

@@ -19,10 +19,11 @@ from models.card import Card
 from models.network import NetworkSettings
 from models.predictor import check_fits, load_predictor
 from pipelines.checkpoints import read_checkpoint
-from pipelines.devices import Places, together
+from pipelines.devices import Places
+from pipelines.leases import LEASES, Shape, halved
 from pipelines.map_inputs import INPUTS, Record, Sight, plan_word
 from pipelines.mapping import start_mapping
-from pipelines.network_actors import LEASES, mapping_places, on_mapping_actors
+from pipelines.network_actors import mapping_places, on_mapping_actors
 from pipelines.outcomes import Outcomes
 from pipelines.plan import Plan
 from pipelines.predicting import Mapping
@@ -67,20 +68,21 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     return {"map": plan.root.path(crops.MAP), "tiles": len(plan.tiles), "weights_sha256": card.weights_sha256}
 
 
-def seen_together(plan: Plan, settings: NetworkSettings, places: Places, tiles: int) -> tuple[int, int]:
+def seen_together(plan: Plan, settings: NetworkSettings, places: Places, tiles: int) -> Shape:
     """Fewer where there are few tiles, so that all actors end together, or little memory. On a CPU only where it shows
     in no byte: not in bf16, nor where the map's halo is less than the network's."""
     own, exact = plan.project.map.halo, plan.project.map.precision == "fp32"
-    rows, cols = together(places, settings, not plan.cube_root.is_local)
     if not places.gpus and (not exact or (isinstance(own, int) and own < settings.halo)):
         return 1, 1
+    shape = plan.together(settings, places.gpus)
 
-    def needed() -> int:
-        return plan.bytes_to_map_with(settings, places.in_hand, places.gpus, (rows, cols)) * places.actors
+    def fits() -> bool:
+        need = plan.bytes_to_map_with(settings, places.in_hand, places.gpus, shape) * places.actors
+        return tiles >= LEASES * places.actors * shape[0] * shape[1] and plan.fits(need)
 
-    while rows * cols > 1 and (tiles < LEASES * places.actors * rows * cols or not plan.fits(needed())):
-        rows, cols = max(rows // 2, 1), max(cols // 2, 1)
-    return rows, cols
+    while shape != (1, 1) and not fits():
+        shape = halved(shape)
+    return shape
 
 
 def begin_map(plan: Plan, card: Card, progress: Progress) -> tuple[Store, dict[str, Any]]:

@@ -61,6 +61,8 @@ def _best_window(job: Mapping, predictor: Predictor) -> int:
     """On a GPU large ones are the fastest: a whole tile, or in as few as its memory has room for. Always the same, so
     that no pixel depends on which tiles are seen together."""
     settings, side = settings_of(predictor.card), job.grid.side
+    if predictor.flow:
+        return min(predictor.flow, side * job.places.together[1])
     if predictor.on_cpu or not settings.is_seamless:
         return min(predictor.window, side)
     halo = predictor.halo if job.halo is None else job.halo
@@ -78,8 +80,9 @@ class Windows:
     apart: bool = False
     """Tiles are no longer seen together, because memory ran out for that."""
 
-    def shrink(self, stride: int) -> bool:
-        smaller = self.side // 2 // stride * stride
+    def shrink(self, seen: int, stride: int) -> bool:
+        """To less than was seen when memory ran out."""
+        smaller = seen // 2 // stride * stride
         if smaller < SMALLEST:
             return False
         self.side = smaller
@@ -211,7 +214,7 @@ class Mapper:
             "processor": self.processor,
             "worker": f"{socket.gethostname()}/{os.getpid()}",
             "window": seen.window,
-            "best_window": self.windows.best,
+            "best_window": max(seen.window, min(self.windows.best, self.job.grid.side)),
             "seen_together": seen.together,
             **({"why_alone": why_alone} if why_alone else {}),
             "in_hand": self.job.places.in_hand,
@@ -236,15 +239,16 @@ class Mapper:
         and slower. Before that, tiles are seen together no more."""
         while True:
             side = self.windows.side
+            seen = min(side, whole.width)
             try:
-                return predict_ground(self.job, self.predictor, whole, turn, side, self.readers), side
+                return predict_ground(self.job, self.predictor, whole, turn, seen, self.readers), seen
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
                 if tiles > 1:
-                    self.windows.apart = True
+                    self.windows.apart, self.windows.side = True, min(side, self.job.grid.side)
                     raise
-                if self.windows.side == side and not self.windows.shrink(self.predictor.stride):
+                if self.windows.side == side and not self.windows.shrink(seen, self.predictor.stride):
                     raise
             give_back()  # here the error is gone, and with it what it held
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from catalogs.ledger import Ledger
-from pipelines.plan import TILES_IN_HAND
+from pipelines.leases import TILES_IN_HAND
 
 SAMPLED = 200
 """Records that are looked at."""

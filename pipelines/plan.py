@@ -25,6 +25,7 @@ from catalogs.root import Root
 from catalogs.scenes import SceneList
 from catalogs.taxonomy import TABLES, Taxonomy, read_taxonomy, ten_crops
 from catalogs.temperatures import accumulated, read_temperatures, thermal_middles, thermal_periods
+from pipelines.leases import TILES_IN_HAND, Shape, groups_in_hand, together
 from pipelines.machine import MAPPER_BYTES, READER_BYTES, machine_memory
 from pipelines.model_settings import network_settings
 from pipelines.project import Project
@@ -52,12 +53,6 @@ SCENE_BYTES = 10
 
 COMPOSITE_BYTES = 2 * 2 * len(BANDS)
 """Of a pixel of the composite: its bands, and those of a shard while it is encoded."""
-
-TILES_IN_HAND = 2
-"""Leases of an actor that maps on one core: while the network sees one, the last is written and the next is read."""
-
-FLOWING = (4, 1)
-"""Rows and columns of tiles that flow past a CPU together: they take no more memory than one but for their answers."""
 
 
 @dataclass(frozen=True)
@@ -233,17 +228,23 @@ class Plan:
 
     @property
     def map_bytes(self) -> int:
-        """Projected memory of a worker that maps with the network of `[model]`."""
-        model = self.model
-        together = FLOWING if model.flows and self.cube_root.is_local else (1, 1)
-        return self.bytes_to_map_with(model, together=together)
+        """Projected memory of a worker that maps with `[model]`, one tile at a time where no more fits."""
+        model, wanted = self.model, self.project.compute.gpus_per_worker
+        gpus = 0.0 if wanted == "auto" else float(wanted)
+        shapes = self.together(model, gpus), (1, 1)
+        many, one = (self.bytes_to_map_with(model, groups_in_hand(gpus), gpus, shape) for shape in shapes)
+        return many if self.fits(many * self.workers) else one
+
+    def together(self, model: "NetworkSettings", gpus: float) -> Shape:
+        """Tiles that a worker sees at once where there are many, and memory for it."""
+        return together(model, gpus, self.grid.side, not self.cube_root.is_local, self.project.map.probabilities)
 
     def bytes_to_map_with(
         self,
         model: "NetworkSettings",
         in_hand: int = TILES_IN_HAND,
         gpus: float = 0,
-        together: tuple[int, int] = (1, 1),
+        together: Shape = (1, 1),
     ) -> int:
         """Of all tiles in hand what is answered, with the observations that it rests on, and one window inside the
         network; the cubes of those tiles too, one of them twice while it is decoded, unless a CPU decodes them from a
@@ -252,12 +253,13 @@ class Plan:
         context, tiles = halo if isinstance(halo, int) else model.halo, together[0] * together[1]
         held = tiles * (side**2 + model.answer_bytes(side**2, probabilities))
         on_gpu = model.uses_gpu and (bool(gpus) or self.project.compute.gpus_per_worker not in ("auto", 0))
-        if on_gpu or not self.root.is_local:
-            high, wide = (side * count + 2 * context for count in together)
-            pixels = high * wide * 2 * len(BANDS) * len(self.periods)
+        if on_gpu or not self.cube_root.is_local:
+            high, broad = (side * count + 2 * context for count in together)
+            pixels = high * broad * 2 * len(BANDS) * len(self.periods)
             held += 1 << (pixels - 1).bit_length() if on_gpu else pixels
         counting = side**2 * (len(self.periods) + 12)  # observations by period, and pixels by class
-        window = (min(side, model.window) + 2 * context) ** 2
+        wide = side * together[1] if model.flow else side  # wider than that a window flows, and holds no more
+        window = (min(wide, model.window) + 2 * context) ** 2
         seeing = 0 if on_gpu else model.mapping_bytes(window)
         return MAPPER_BYTES + (in_hand + 1) * held + counting + seeing + model.answer_bytes(window, probabilities)
 

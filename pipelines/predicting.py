@@ -12,7 +12,7 @@ from catalogs.cube import read_ahead, read_blocks, read_cube
 from catalogs.grid import Grid, Window
 from catalogs.region_mask import outside_region
 from catalogs.root import Root
-from catalogs.stores import Store
+from catalogs.stores import CHUNK, Store
 from models.predictor import Predictor
 from models.window import Answer, Blocks, in_blocks
 from pipelines.devices import Places
@@ -94,7 +94,7 @@ def predict_ground(
 
     def see() -> None:
         part_of = ground()
-        for core in _cores(job, predictor, whole, side or min(predictor.window, job.grid.side)):
+        for core in _cores(job, predictor, whole, side or predictor.flow or min(predictor.window, job.grid.side)):
             here = core.seen_from(whole).slices
             if not outside[here].all():
                 answer.take(here, predictor.predict(part_of(core.grown(halo)), job.probabilities, halo))
@@ -118,14 +118,15 @@ def _ground(
 
     def held() -> Callable[[Window], Blocks]:
         there = predictor.held(pixels)
-        return lambda part: in_blocks(there[:, :, *part.seen_from(whole).slices])
+        high = CHUNK if predictor.flow else None  # so that what is made of its pixels does not all lie there at once
+        return lambda part: in_blocks(there[:, :, *part.seen_from(whole).slices], high)
 
     return held
 
 
 def _cores(job: Mapping, predictor: Predictor, whole: Window, side: int) -> Iterator[Window]:
     """Those of each tile by itself, so that no window depends on which tiles are seen together; unless they flow."""
-    if predictor.flows:
+    if predictor.flow:
         return cores_of(whole, side, whole.height)
     return (core for tile in cores_of(whole, job.grid.side) for core in cores_of(tile, side))
 

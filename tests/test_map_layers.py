@@ -137,9 +137,11 @@ def test_to_ask_for_them_later_is_another_map(plain: Plan) -> None:
 
 
 def test_the_plan_reckons_with_them(plain: Plan, full: Plan) -> None:
-    more = full.map_bytes - plain.map_bytes
     side, window = full.grid.side, full.grid.side + 2 * full.model.halo
-    assert more == 11 * (4 * 3 * side**2 + window**2), "four tiles flow by together"
+    alone, with_them = (plan.bytes_to_map_with(plan.model) for plan in (plain, full))
+    assert with_them - alone == 11 * (3 * side**2 + window**2)
+    for plan, shape in ((plain, (32, 16)), (full, (16, 16))):  # fewer flow by together, since they take more
+        assert plan.map_bytes == plan.bytes_to_map_with(plan.model, together=shape)
 
 
 def test_the_plan_reckons_with_cubes_that_are_read_ahead(plain: Plan) -> None:

@@ -29,25 +29,30 @@ OWN["forest-context"] = OWN["forest-spectral"]
 
 MEASURE = """
 import json, re, sys
+from itertools import product
 import numpy as np, torch
 from pathlib import Path
 from safetensors.torch import load_file
 from models.card import Card
 from models.predictor import load_predictor
+from models.window import Blocks
 
 def memory(name):
     return int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 
 torch.set_num_threads(1)
-folder, side, more = Path(sys.argv[1]), int(sys.argv[2]), bool(int(sys.argv[3]))
+folder, side, more, wide = Path(sys.argv[1]), int(sys.argv[2]), bool(int(sys.argv[3])), int(sys.argv[4])
 card = Card.from_json((folder / "card.json").read_bytes())
 predictor = load_predictor(load_file(folder / "weights.safetensors"), card)
 rng = np.random.default_rng(0)
 predictor.predict(rng.integers(1, 5000, (len(card.periods), 10, 32, 32)).astype(np.uint16), more)
 Path("/proc/self/clear_refs").write_text("5")
 window = rng.integers(1, 5000, (len(card.periods), 10, side, side)).astype(np.uint16)
+chunk = np.resize(window, (*window.shape[:2], 256, 256))
+places = product(*([slice(a, min(a + 256, end)) for a in range(0, end, 256)] for end in (1024, wide)))
+flow = Blocks(1024, wide, ((place, chunk[..., : place[1].stop - place[1].start]) for place in places))
 before = memory("VmRSS")
-predictor.predict(window, more)
+predictor.predict(flow if wide else window, more)
 print(memory("VmHWM") - before)
 """
 
@@ -64,15 +69,16 @@ def weights_of(card: Card, settings: Any) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "probabilities", "inner"),
+    ("architecture", "probabilities", "inner", "wide"),
     [
-        *((name, False, SIDE) for name in SETTINGS),
-        *((name, True, SIDE) for name in ("unet", "swift", "forest-spectral")),
-        ("swift", False, 1024),
+        *((name, False, SIDE, 0) for name in SETTINGS),
+        *((name, True, SIDE, 0) for name in ("unet", "swift", "forest-spectral")),
+        ("swift", False, 1024, 0),
+        ("swift", False, 1024, 2048 + 56),
     ],
 )
 def test_a_window_takes_no_more_memory_than_was_planned(
-    architecture: str, probabilities: bool, inner: int, tmp_path: Path
+    architecture: str, probabilities: bool, inner: int, wide: int, tmp_path: Path
 ) -> None:
     settings = SETTINGS[architecture](periods=PERIODS, classes=CLASSES, **OWN.get(architecture, {}))
     card = Card(
@@ -93,9 +99,9 @@ def test_a_window_takes_no_more_memory_than_was_planned(
         tmp_path / "weights.safetensors",
     )
     side = inner + 2 * settings.halo
-    command = [sys.executable, "-c", MEASURE, str(tmp_path), str(side), str(int(probabilities))]
+    command = [sys.executable, "-c", MEASURE, str(tmp_path), str(side), str(int(probabilities)), str(wide)]
     said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
     measured = int(said.stdout)
-    projected = settings.mapping_bytes(side**2) + settings.answer_bytes(side**2, probabilities)
-    print(f"{architecture}: {measured / 1e6:.0f} MB of {projected / 1e6:.0f} MB projected")
+    projected = settings.mapping_bytes(side**2) + settings.answer_bytes(wide * 1024 or side**2, probabilities)
+    print(f"{architecture}, {wide or side}: {measured / 1e6:.0f} MB of {projected / 1e6:.0f} MB projected")
     assert 0 < measured <= projected

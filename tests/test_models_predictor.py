@@ -18,7 +18,7 @@ from models.card import Card, Period
 from models.checkpoint import CARD, WEIGHTS, decode, encode
 from models.errors import Misfit
 from models.normalisation import Normalisation, normalise
-from models.predictor import NetworkPredictor, Predictor, as_floats, check_fits, counts_on, load_predictor, pieces
+from models.predictor import NetworkPredictor, Predictor, _highest, as_floats, check_fits, counts_on, load_predictor
 from models.swift import Swift, SwiftSettings
 from models.unet import UNet, UNetSettings
 from models.window import Blocks
@@ -159,7 +159,7 @@ def test_a_window_may_come_in_blocks(
     x, predictor = window(104, 90), PREDICTOR if kind == "unet" else of_swift()
     x[:, :, 38:41, 50] = 0
     expected = predictor.predict(x, True, halo)
-    monkeypatch.setattr("models.predictor.ROWS_AT_ONCE", 16)
+    monkeypatch.setattr("models.slabs.SLAB", 16 * 92)
     rows, columns = (
         [slice(end - length, end) for end, length in zip(np.cumsum(lengths).tolist(), lengths, strict=True)]
         for lengths in (heights, widths)
@@ -168,16 +168,11 @@ def test_a_window_may_come_in_blocks(
     assert_same(predictor.predict(blocks, True, halo).layers, expected.layers)
 
 
-@given(height=st.integers(1, 1200), width=st.integers(1, 1200))
-def test_pieces_cover_a_window_once_and_are_nearly_full(height: int, width: int) -> None:
-    """A piece that is not full costs as much as one that is: at most one of each 256 columns."""
-    covered, count = np.zeros((height, width), np.uint8), 0
-    for piece in pieces(height, width, 4096):
-        covered[piece] += 1
-        count += 1
-        assert covered[piece].size <= 4096
-    assert (covered == 1).all()
-    assert count <= height * width / 4096 * 1.1 + width // 256 + 1
+@given(st.integers(2, 12), st.integers(0, 2**32 - 1))
+def test_of_equal_ones_the_first_is_the_highest(classes: int, seed: int) -> None:
+    logits = torch.from_numpy(np.random.default_rng(seed).integers(-2, 3, (classes, 4, 5)).astype(np.float32))
+    for mine, theirs in zip(_highest(logits), logits.max(dim=0), strict=True):
+        assert torch.equal(mine, theirs.to(mine.dtype))
 
 
 def test_pixels_in_pieces_are_what_the_whole_network_says() -> None:

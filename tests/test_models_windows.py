@@ -233,3 +233,20 @@ def _positive(network: Network) -> Network:
 
 def _core(x: Tensor, edge: int) -> Tensor:
     return x[..., edge : x.shape[-2] - edge, edge : x.shape[-1] - edge]
+
+
+def test_what_flows_by_wide_has_the_bits_of_narrow_windows() -> None:
+    """Of the usual widths and as wide as maps are made: kernels are chosen by shape."""
+    settings = SwiftSettings(bands=10, periods=4)
+    network, halo = as_trained(Swift(settings)), settings.halo
+    height, width = 3 * halo + 100, settings.flow + 2 * halo
+    x, seen, when = season(network.settings, height, width)
+    with torch.inference_mode():
+        maps = network.each_pixel(x[0].flatten(-2), seen[0].flatten(-2), when[0]).unflatten(0, (height, width))
+        maps = maps.permute(2, 0, 1)[None]
+        slabs = iter(torch.split(maps, 64, dim=2))
+        wide = torch.cat([*network.around(Flow(slabs, height, settings.stride), halo).slabs], dim=2)
+        for left in (0, 256, 1000, width - 2 * halo - 300):
+            columns = slice(left // 4 * 4, left // 4 * 4 + 300 + 2 * halo)
+            narrow = network.around(Whole(maps[..., columns].contiguous(memory_format=torch.channels_last)), halo).x
+            assert torch.equal(narrow, wide[..., columns.start : columns.start + narrow.shape[-1]])

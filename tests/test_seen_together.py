@@ -1,5 +1,6 @@
 """Tiles that are seen together are the same bytes as each alone, and share no fate."""
 
+import io
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import inf
@@ -14,14 +15,17 @@ from made_map import bytes_of, map_here, mapper_of, write_cube
 from catalogs import cube
 from catalogs.cube import CubeUnit
 from catalogs.errors import BadInput
-from catalogs.grid import Tile
+from catalogs.grid import Tile, rectangles
+from cluster.progress import LineProgress
 from models.forest_settings import ForestSettings
 from models.predictor import as_floats, counts_on
 from models.swift import SwiftSettings
 from models.unet import UNetSettings
-from pipelines.devices import Places, together
-from pipelines.map import seen_together
-from pipelines.mapping import Windows
+from pipelines.checkpoints import read_checkpoint
+from pipelines.devices import Places
+from pipelines.leases import flowing_together, together
+from pipelines.map import begin_map, mapping_into, seen_together
+from pipelines.mapping import Windows, start_mapping
 from pipelines.plan import Plan, make_plan
 from pipelines.project import load_project
 
@@ -45,7 +49,7 @@ def plan(tmp_path: Path) -> Plan:
 
 @pytest.mark.parametrize("groups", ["all at once", "pairs", "every third is there"])
 def test_the_same_bytes(plan: Plan, alone: dict[str, bytes], groups: str) -> None:
-    mapper = mapper_of(plan)
+    mapper = replace(mapper_of(plan), windows=Windows(2048, 2048))
     some = plan.tiles[::3] if groups == "every third is there" else ()
     first = [mapper.alone(tile) for tile in some]
     size = 2 if groups == "pairs" else len(plan.tiles)
@@ -109,18 +113,34 @@ def column_of(plan: Plan) -> list[Tile]:
     return [tile for tile in plan.tiles if tile.col == plan.tiles[0].col]
 
 
-def test_windows_as_high_as_the_tiles_flow_by(plan: Plan) -> None:
-    mapper, column = mapper_of(plan), column_of(plan)
+@pytest.mark.parametrize("best", [1, 2, 99])
+def test_what_is_seen_together_flows_by_as_wide_as_is_best(plan: Plan, best: int) -> None:
+    """In one window as high as its tiles."""
+    mapper, side = mapper_of(plan), plan.grid.side
     noting, around = Noting(mapper.predictor), 2 * mapper.predictor.halo
-    replace(mapper, predictor=noting)(column)
-    assert noting.seen == [(len(column) * plan.grid.side + around, plan.grid.side + around)]
+    group = next(some for some in rectangles(plan.tiles) if len({tile.col for tile in some}) >= 3)
+    rows, cols = (len({getattr(tile, axis) for tile in group}) for axis in ("row", "col"))
+    wide = replace(mapper, predictor=noting, windows=Windows(best * side, best * side))
+    records = wide(group)
+    assert noting.seen == [
+        (rows * side + around, min(best, cols - first) * side + around) for first in range(0, cols, best)
+    ]
+    widest = min(best, cols) * side
+    assert {(record["window"], record["best_window"]) for record in records} == {(widest, widest)}
+
+
+def test_how_wide_that_is(plan: Plan) -> None:
+    _, described = begin_map(plan, read_checkpoint(plan.root, "season")[1], LineProgress(io.StringIO()))
+    job = mapping_into(plan, described)
+    mappers = [start_mapping(replace(job, places=Places(1, together=shape))) for shape in ((1, 1), (4, 2), (40, 40))]
+    assert [mapper.windows.best for mapper in mappers] == [128, 256, 2048]
 
 
 def test_where_memory_runs_out_they_are_seen_apart_before_windows_shrink(plan: Plan, alone: dict[str, bytes]) -> None:
     mapper, column = mapper_of(plan), column_of(plan)
     one = plan.grid.side + 2 * mapper.predictor.halo
     noting = Noting(mapper.predictor, one**2)
-    tight = replace(mapper, predictor=noting)
+    tight = replace(mapper, predictor=noting, windows=Windows(2 * plan.grid.side, 2 * plan.grid.side))
     records = tight(column)
     assert [record["seen_together"] for record in records] == [1] * len(column)
     assert {record["window"] for record in records} == {plan.grid.side} == {record["best_window"] for record in records}
@@ -135,7 +155,7 @@ def test_where_memory_runs_out_they_are_seen_apart_before_windows_shrink(plan: P
 class AsOnAGpu(Blind):
     """The way that a GPU's pixels take, on a CPU: read whole by several, held as 16 bits, cut, and made floats."""
 
-    on_cpu = flows = False
+    on_cpu, flow = False, 0
 
     def held(self, x_TBYX: np.ndarray) -> torch.Tensor:
         return counts_on(x_TBYX, torch.device("cpu"))
@@ -159,7 +179,7 @@ def test_the_way_of_a_gpu(plan: Plan, alone: dict[str, bytes], side: int) -> Non
 @pytest.mark.parametrize(
     ("places", "settings", "from_afar", "expected"),
     [
-        (Places(2), SwiftSettings(), False, (4, 1)),
+        (Places(2), SwiftSettings(), False, (4, 2)),
         (Places(2), SwiftSettings(), True, (1, 1)),
         (Places(2), UNetSettings(), False, (1, 1)),
         (Places(2, gpus=0.25), UNetSettings(), True, (2, 2)),
@@ -167,17 +187,33 @@ def test_the_way_of_a_gpu(plan: Plan, alone: dict[str, bytes], side: int) -> Non
     ],
 )
 def test_how_many(places: Places, settings: Any, from_afar: bool, expected: tuple[int, int]) -> None:
-    assert together(places, settings, from_afar) == expected
+    assert together(settings, places.gpus, 1024, from_afar, probabilities=False) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "side", "probabilities", "expected"),
+    [
+        (SwiftSettings(), 512, False, (8, 4)),
+        (SwiftSettings(), 1024, True, (2, 2)),
+        (SwiftSettings(), 4096, False, (1, 1)),
+        (UNetSettings(), 128, False, (1, 1)),
+    ],
+)
+def test_as_many_flow_together_as_are_wide_enough(
+    settings: Any, side: int, probabilities: bool, expected: tuple[int, int]
+) -> None:
+    assert flowing_together(settings, side, probabilities) == expected
 
 
 def test_fewer_where_there_are_few_or_little_memory(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    shapes = [seen_together(plan, SwiftSettings(), Places(2), tiles) for tiles in (5, 16, 31, 32, 1000)]
-    assert shapes == [(1, 1), (2, 1), (2, 1), (4, 1), (4, 1)]
+    assert plan.grid.side == 128
+    shapes = [seen_together(plan, SwiftSettings(), Places(2), tiles) for tiles in (5, 16, 31, 32, 64, 1000, 10_000)]
+    assert shapes == [(1, 1), (2, 1), (2, 1), (2, 2), (4, 2), (8, 8), (32, 16)]
     places, settings = Places(2, gpus=0.5), SwiftSettings()
     assert seen_together(plan, settings, places, 1000) == (2, 2)
     need = 2 * plan.bytes_to_map_with(settings, places.in_hand, places.gpus, (2, 2))
     monkeypatch.setattr("pipelines.plan.machine_memory", lambda: need - 1)
-    assert seen_together(plan, settings, places, 1000) == (1, 1)
+    assert seen_together(plan, settings, places, 1000) == (2, 1)
 
 
 @pytest.mark.parametrize("setting", ['precision = "bf16"', "halo = 16"])
@@ -185,3 +221,12 @@ def test_none_where_it_would_show(tmp_path: Path, setting: str) -> None:
     path = write_cube(tmp_path, str(tmp_path / "root"), more=f"\n[map]\n{setting}\n")
     plan = make_plan(load_project(path))
     assert seen_together(plan, plan.model, Places(2), 1000) == (1, 1)
+
+
+def test_memory_that_runs_out_for_one_tile_is_tried_with_half_of_what_was_seen(plan: Plan) -> None:
+    """And not with as much again, if the tile is narrower than what would be best."""
+    mapper, side = mapper_of(plan), plan.grid.side
+    noting = Noting(mapper.predictor, (side + 2 * mapper.predictor.halo) ** 2 - 1)
+    record = replace(mapper, predictor=noting, windows=Windows(4 * side, 4 * side)).alone(plan.tiles[5])
+    assert (record["window"], record["best_window"]) == (side // 2, side)
+    assert len(noting.seen) == 1 + 2
