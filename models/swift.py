@@ -51,7 +51,7 @@ class SwiftSettings(NetworkSettings):
 
     @property
     def window(self) -> int:
-        """Larger ones have less halo; on a CPU their pixels come in pieces, and maps of them by rows."""
+        """Where it does not flow: larger ones have less halo."""
         return 1024
 
     @property

@@ -58,8 +58,8 @@ def start_mapping(job: Mapping, on_gpu: bool = False) -> "Mapper":
 
 
 def _best_window(job: Mapping, predictor: Predictor) -> int:
-    """On a GPU large ones are the fastest: a whole tile, or in as few as its memory has room for. Always the same, so
-    that no pixel depends on which tiles are seen together."""
+    """What flows by is as wide as tiles are together, or as is best. On a GPU large ones are the fastest: a whole tile,
+    or in as few as its memory has room for. Always the same, so that no pixel depends on which are seen together."""
     settings, side = settings_of(predictor.card), job.grid.side
     if predictor.flow:
         return min(predictor.flow, side * job.places.together[1])
@@ -73,7 +73,7 @@ def _best_window(job: Mapping, predictor: Predictor) -> int:
 
 @dataclass
 class Windows:
-    """Pixels of the side of what a network sees at once, its halo not counted; fewer once memory has run out."""
+    """Pixels of the width of what a network sees at once, its halo not counted; fewer once memory has run out."""
 
     side: int
     best: int
@@ -81,7 +81,7 @@ class Windows:
     """Tiles are no longer seen together, because memory ran out for that."""
 
     def shrink(self, seen: int, stride: int) -> bool:
-        """To less than was seen when memory ran out."""
+        """To half of what was seen when memory ran out."""
         smaller = seen // 2 // stride * stride
         if smaller < SMALLEST:
             return False
@@ -99,7 +99,7 @@ class Seen:
     computing: float
     seconds: float
     window: int
-    """Pixels of the side of those that it was seen in."""
+    """Pixels of the width of those that it was seen in."""
     together: int
     """Tiles that were seen at once."""
 
