@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from catalogs.shard_reading import ShardFile
 from catalogs.stores import Store, shard_key
 
-MOST_OPEN = 256
+MOST_OPEN = 128
 """Shards, far fewer than the files that systems let a process open."""
 
 

@@ -15,6 +15,6 @@ def machine_memory() -> int:
     try:
         with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
             limit = file.read().strip()
-    except OSError:
+    except OSError:  # no container, or none that tells its limit: what the machine has is all that is known
         return physical
     return physical if limit == "max" else min(physical, int(limit))

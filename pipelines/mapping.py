@@ -99,7 +99,9 @@ class Seen:
     computing: float
     seconds: float
     window: int
-    """Pixels of the width of those that it was seen in."""
+    """Pixels of the width of those that it was seen in,"""
+    best: int
+    """and that they would have if memory had not run out."""
     together: int
     """Tiles that were seen at once."""
 
@@ -196,9 +198,10 @@ class Mapper:
         """The tiles of a rectangle, in windows that know nothing of where one tile ends."""
         began, turn, whole = time.monotonic(), Turn(self.computing), self.job.grid.around_all([*origins])
         answer, side = self._answer(whole, turn, len(origins))
-        took = turn.seconds / len(origins), (time.monotonic() - began) / len(origins), side, len(origins)
+        took = turn.seconds / len(origins), (time.monotonic() - began) / len(origins)
+        windows = side, min(self.windows.best, whole.width)
         parts = {tile: answer.part(*self.job.grid.window(tile).seen_from(whole).slices) for tile in origins}
-        return {tile: Seen(origin, parts[tile], *took) for tile, origin in origins.items()}
+        return {tile: Seen(origin, parts[tile], *took, *windows, len(origins)) for tile, origin in origins.items()}
 
     def _commit(self, attempt: Attempt, tile: Tile, seen: Seen, why_alone: str) -> Record:
         began, window, answer = time.monotonic(), self.job.grid.window(tile), seen.answer
@@ -214,7 +217,7 @@ class Mapper:
             "processor": self.processor,
             "worker": f"{socket.gethostname()}/{os.getpid()}",
             "window": seen.window,
-            "best_window": max(seen.window, min(self.windows.best, self.job.grid.side)),
+            "best_window": seen.best,
             "seen_together": seen.together,
             **({"why_alone": why_alone} if why_alone else {}),
             "in_hand": self.job.places.in_hand,

@@ -258,7 +258,7 @@ class Plan:
             pixels = high * broad * 2 * len(BANDS) * len(self.periods)
             held += 1 << (pixels - 1).bit_length() if on_gpu else pixels
         counting = side**2 * (len(self.periods) + 12)  # observations by period, and pixels by class
-        wide = side * together[1] if model.flow else side  # wider than that a window flows, and holds no more
+        wide = side * together[1] if model.flow else side  # what flows past wider than a window takes no more
         window = (min(wide, model.window) + 2 * context) ** 2
         seeing = 0 if on_gpu else model.mapping_bytes(window)
         return MAPPER_BYTES + (in_hand + 1) * held + counting + seeing + model.answer_bytes(window, probabilities)

@@ -63,7 +63,8 @@ def find_seams(plan: Plan, progress: Progress) -> Found:
         return _kept(plan, {"skipped": lacking})
     card = _card(plan)
     settings = settings_of(card)
-    squares = crossings(plan.grid, plan.region, plan.tiles, settings.window, settings.stride, PLACES)
+    window = settings.flow or settings.window
+    squares = crossings(plan.grid, plan.region, plan.tiles, window, settings.stride, PLACES)
     if not squares:
         return _kept(plan, {"skipped": "all of it was seen in one window"})
     records = _records(plan, squares)
