@@ -254,10 +254,14 @@ class Disturbing:
                 wait_for(late)
 
 
-def wait_for(path: Path, seconds: float = 60) -> None:
+def wait_for(path: Path) -> None:
+    wait_until(path.exists, f"{path.name} did not come")
+
+
+def wait_until(is_so: Callable[[], bool], otherwise: str, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < end, f"{path.name} did not come"
+    while not is_so():
+        assert time.monotonic() < end, otherwise
         time.sleep(0.02)
 
 
