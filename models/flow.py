@@ -15,11 +15,11 @@ Look = Callable[[Tensor], Tensor]
 """Of a layer, from maps to maps (B, C, Y, X)."""
 
 
-class Wide(Protocol):
-    """A layer that sees one row above and below of each, and keeps the size of maps; or loses those two rows, if it is
-    not to put zeros beyond them."""
+class Making(Protocol):
+    """A layer that keeps the size of maps, or halves it. What it makes lies below so many rows that nobody has filled.
+    One that sees a row above and below of each loses those two, if it is not to put zeros beyond them."""
 
-    def __call__(self, x_BCYX: Tensor, padded: bool = True) -> Tensor: ...
+    def __call__(self, x_BCYX: Tensor, padded: bool = True, above: int = 0) -> Tensor: ...
 
 
 class Maps(Protocol):
@@ -29,11 +29,11 @@ class Maps(Protocol):
         """A layer that makes each row of one."""
         ...
 
-    def wide(self, layer: Wide) -> Self:
+    def wide(self, layer: Making) -> Self:
         """A layer that looks around."""
         ...
 
-    def halved(self, layer: Look) -> Self:
+    def halved(self, layer: Making) -> Self:
         """Each row of the answer is made of two."""
         ...
 
@@ -77,57 +77,123 @@ class Whole:
         return Whole(self.x + other.x)
 
 
+Next = Callable[[int], Tensor | None]
+"""The next slab, of any number of rows, below so many that nobody has filled; None when all have come. Who asks puts
+rows there that it has kept: to lay both into new memory would be a pass over all of the slab."""
+
+
 @dataclass(frozen=True, eq=False)
 class Flow:
-    """In slabs of any number of rows, in turn. Those of a step are one row at the lowest resolution: layers that look
-    around give whole steps, so that there are two rows for each that is halved."""
+    """In slabs. The rows of a step are one row at the lowest resolution: layers that look around give whole steps, so
+    that there are two rows for each that is halved."""
 
-    slabs: Iterator[Tensor]
+    following: Next
     height: int
     step: int
 
+    @staticmethod
+    def of(slabs: Iterable[Tensor], height: int, step: int, free: int = 0) -> "Flow":
+        """Of slabs that have so many rows nobody has filled."""
+        return Flow(_coming(iter(slabs), free), height, step)
+
+    @staticmethod
+    def most_kept(step: int) -> int:
+        """Rows that a layer which looks around keeps of those that it has seen: a source had best have them free."""
+        return step + 1
+
+    def __iter__(self) -> Iterator[Tensor]:
+        while (slab := self.following(0)) is not None:
+            slabs = deque([slab])
+            del slab  # while others look at it, nobody here keeps it alive
+            yield slabs.popleft()
+
     def through(self, layer: Look) -> "Flow":
-        return Flow(map(layer, self.slabs), self.height, self.step)
+        return Flow(_made(layer, self.following), self.height, self.step)
 
-    def wide(self, layer: Wide) -> "Flow":
-        return Flow(_seen(layer, self.slabs, self.step), self.height, self.step)
+    def wide(self, layer: Making) -> "Flow":
+        return Flow(_seen(layer, self.following, self.step), self.height, self.step)
 
-    def halved(self, layer: Look) -> "Flow":
-        return Flow(map(layer, self.slabs), self.height // 2, self.step // 2)
+    def halved(self, layer: Making) -> "Flow":
+        return Flow(_halved(layer, self.following), self.height // 2, self.step // 2)
 
     def doubled(self, layer: Look) -> "Flow":
-        return Flow(map(layer, self.slabs), self.height * 2, self.step * 2)
+        return Flow(_made(layer, self.following), self.height * 2, self.step * 2)
 
     def cut(self, pixels: int) -> "Flow":
         rows = slice(pixels, self.height - pixels)
-        return Flow(_some(self.slabs, rows, pixels), rows.stop - rows.start, self.step) if pixels else self
+        return Flow(_some(self.following, rows, pixels), rows.stop - rows.start, self.step) if pixels else self
 
     def twice(self) -> tuple["Flow", "Flow"]:
         passed = deque[Tensor]()
-        first, second = _noted(self.slabs, passed), handed_on(passed)
+        first, second = _noted(self.following, passed), _noted_before(passed)
         return Flow(first, self.height, self.step), Flow(second, self.height, self.step)
 
     def plus(self, other: "Flow") -> "Flow":
-        return Flow(_sums(self.slabs, other.slabs), self.height, self.step)
+        return Flow(_sums(self.following, other.following), self.height, self.step)
 
 
-def _seen(layer: Wide, slabs: Iterable[Tensor], step: int) -> Iterator[Tensor]:
+def room_for(like: Tensor, above: int) -> Tensor:
+    """Maps of the same size and so many rows more, of which nothing is filled; channels lie last."""
+    batch, channels, height, width = like.shape
+    return torch.empty((batch, channels, above + height, width), dtype=like.dtype, memory_format=torch.channels_last)
+
+
+def lowered(x: Tensor, above: int) -> Tensor:
+    """The same, below rows that nobody has filled."""
+    if not above:
+        return x
+    found = room_for(x, above)
+    found[:, :, above:] = x
+    return found
+
+
+def _coming(slabs: Iterator[Tensor], free: int) -> Next:
+    def following(above: int) -> Tensor | None:
+        slab = next(slabs, None)
+        if slab is None:
+            return None
+        return slab[:, :, free - above :] if above <= free else lowered(slab[:, :, free:], above)
+
+    return following
+
+
+def _made(layer: Look, before: Next) -> Next:
+    def following(above: int) -> Tensor | None:
+        slab = before(0)
+        return None if slab is None else lowered(layer(slab), above)
+
+    return following
+
+
+def _halved(layer: Making, before: Next) -> Next:
+    def following(above: int) -> Tensor | None:
+        slab = before(0)
+        return None if slab is None else layer(slab, above=above)
+
+    return following
+
+
+def _seen(layer: Making, before: Next, step: int) -> Next:
     """Rows are kept until the one below has come, and those that it still needs beyond that."""
-    kept = None
-    for slab in slabs:
-        x = _joined(_nothing(slab) if kept is None else kept, slab)
-        ready = (x.shape[2] - 2) // step * step
-        kept, seen = x[:, :, ready:].clone(), deque([layer(x[:, :, : ready + 2], padded=False)] if ready else [])
-        del slab, x
-        yield from handed_on(seen)
-    if kept is not None:
-        yield layer(_joined(kept, _nothing(kept)), padded=False)
+    kept: Tensor | None = None
+    is_over = False
 
+    def following(above: int) -> Tensor | None:
+        nonlocal kept, is_over
+        while not is_over:
+            free = 1 if kept is None else kept.shape[2]
+            x = before(free)
+            if x is None:
+                is_over = True
+                return None if kept is None else layer(_joined(kept, _nothing(kept)), padded=False, above=above)
+            x[:, :, :free] = 0 if kept is None else kept  # beyond the window there is nothing
+            ready = (x.shape[2] - 2) // step * step
+            kept = x[:, :, ready:].clone()
+            if ready:
+                return layer(x[:, :, : ready + 2], padded=False, above=above)
+        return None
 
-def handed_on(slabs: deque[Tensor]) -> Iterator[Tensor]:
-    """While others look at a slab, nobody here keeps it alive."""
-    while slabs:
-        yield slabs.popleft()
+    return following
 
 
 def _nothing(like: Tensor) -> Tensor:
@@ -140,34 +206,54 @@ def _joined(above: Tensor, below: Tensor) -> Tensor:
     return torch.cat([above.permute(0, 2, 3, 1), below.permute(0, 2, 3, 1)], dim=1).permute(0, 3, 1, 2)
 
 
-def _noted(slabs: Iterable[Tensor], passed: deque[Tensor]) -> Iterator[Tensor]:
-    for slab in slabs:
-        passed.append(slab)
-        del slab
-        yield passed[-1]
+def _noted(before: Next, passed: deque[Tensor]) -> Next:
+    def following(above: int) -> Tensor | None:
+        slab = before(above)
+        if slab is not None:
+            passed.append(slab[:, :, above:])
+        return slab
+
+    return following
 
 
-def _some(slabs: Iterable[Tensor], rows: slice, beside: int) -> Iterator[Tensor]:
+def _noted_before(passed: deque[Tensor]) -> Next:
+    return lambda above: lowered(passed.popleft(), above) if passed else None
+
+
+def _some(before: Next, rows: slice, beside: int) -> Next:
     """Without the columns beside them, too."""
     top = 0
-    for slab in slabs:
-        part = slab[:, :, max(rows.start - top, 0) : max(rows.stop - top, 0), beside : slab.shape[3] - beside]
-        parts = deque([part] if part.shape[2] else [])
-        top += slab.shape[2]
-        del slab, part
-        yield from handed_on(parts)
+
+    def following(above: int) -> Tensor | None:
+        nonlocal top
+        while (slab := before(0)) is not None:
+            part = slab[:, :, max(rows.start - top, 0) : max(rows.stop - top, 0), beside : slab.shape[3] - beside]
+            top += slab.shape[2]
+            if part.shape[2]:
+                return lowered(part, above)
+        return None
+
+    return following
 
 
-def _sums(slabs: Iterable[Tensor], others: Iterator[Tensor]) -> Iterator[Tensor]:
-    """Into the first, in whose slabs they come."""
-    other = None
-    for slab in slabs:
-        done = 0
+def _sums(before: Next, others: Next) -> Next:
+    """Into the first, in whose slabs they come, if no room is asked for above them."""
+    other: Tensor | None = None
+
+    def following(above: int) -> Tensor | None:
+        nonlocal other
+        slab = before(0)
+        if slab is None:
+            return None
+        found = room_for(slab, above) if above else slab
+        sums, done = found[:, :, above:], 0
         while done < slab.shape[2]:
-            other = other if other is not None and other.shape[2] else next(others)
+            other = other if other is not None and other.shape[2] else others(0)
+            assert other is not None, "fewer rows came of the second"
             rows = min(slab.shape[2] - done, other.shape[2])
-            slab[:, :, done : done + rows] += other[:, :, :rows]
+            these = slice(done, done + rows)
+            torch.add(slab[:, :, these], other[:, :, :rows], out=sums[:, :, these])
             other, done = other[:, :, rows:], done + rows
-        sums = deque([slab])
-        del slab
-        yield from handed_on(sums)
+        return found
+
+    return following

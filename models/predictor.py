@@ -149,8 +149,9 @@ class NetworkPredictor:
     def _parts(self, used: Blocks, when_BT: Tensor, margin: int, seen_YX: Tensor) -> Iterator[Tensor]:
         network = self.network
         if isinstance(network, PixelsFirst) and self.flow:
-            flow = Flow(self._slabs(network, used, when_BT[0], seen_YX), used.height, self.stride)
-            yield from network.around(flow, margin).slabs
+            free = Flow.most_kept(self.stride)
+            slabs = self._slabs(network, used, when_BT[0], seen_YX, free)
+            yield from network.around(Flow.of(slabs, used.height, self.stride, free), margin)
             return
         x_BTCYX, seen_BTYX = self._shown(used.whole())
         seen_YX[...] = seen_BTYX[0].any(dim=0)
@@ -164,8 +165,10 @@ class NetworkPredictor:
         found_PC = network.piece(look, x_BTCYX[0].flatten(-2), seen_BTYX[0].flatten(-2))
         return torch.unflatten(found_PC, 0, x_BTCYX.shape[-2:]).permute(2, 0, 1)[None]
 
-    def _slabs(self, network: PixelsFirst, used: Blocks, when_T: Tensor, seen_YX: Tensor) -> Iterator[Tensor]:
-        """The same of some rows of a window at a time."""
+    def _slabs(
+        self, network: PixelsFirst, used: Blocks, when_T: Tensor, seen_YX: Tensor, free: int
+    ) -> Iterator[Tensor]:
+        """The same of some rows of a window at a time, below some that are free."""
         look = network.alone(when_T)
 
         def maps_of(used_TBYX: Counts) -> tuple[Tensor, Tensor]:
@@ -173,7 +176,7 @@ class NetworkPredictor:
             any_YX = seen_BTYX[0].view(torch.uint8).amax(dim=0).view(torch.bool)  # a fifth of what `any` takes
             return self._maps(network, look, x_BTCYX, seen_BTYX), any_YX
 
-        return slabs_of(used, maps_of, network.pixels_at_once, seen_YX)
+        return slabs_of(used, maps_of, network.pixels_at_once, seen_YX, free)
 
     def _shown(self, used_TBYX: Counts) -> tuple[Tensor, Tensor]:
         """What the network is shown, and where there is data. A GPU is given the bytes and works on them itself."""

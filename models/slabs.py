@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from models.flow import handed_on
 from models.window import Blocks, Counts
 
 COLUMNS_AT_ONCE = 256
@@ -21,21 +20,20 @@ OfCounts = Callable[[Counts], tuple[Tensor, Tensor]]
 # Axis legend: T period, B band, C channel, Y row, X column.
 
 
-def slabs_of(used: Blocks, look: OfCounts, at_once: int, known_YX: Tensor) -> Iterator[Tensor]:
+def slabs_of(used: Blocks, look: OfCounts, at_once: int, known_YX: Tensor, free: int = 0) -> Iterator[Tensor]:
     """Pixels are made ready as the network comes to them, some at once: they stay in a processor's cache. Where they
-    are known is noted."""
-    slabs, done = list[Tensor](), 0
+    are known is noted. Each slab lies below some rows that nobody has filled."""
+    slabs, done = deque[Tensor](), 0
     for (rows, columns), block_TBYX in used.blocks:
         assert columns.start == done, f"columns {done} to {columns.start} did not come"
         height, width = block_TBYX.shape[-2:]
         for down, across in pieces(height, width, at_once):
             maps_BCYX, known_YX[rows, columns][down, across] = look(block_TBYX[..., down, across])
-            slabs = slabs or [*_empty(maps_BCYX, height, used.width)]
-            _lay(maps_BCYX, slabs, down.start, columns.start + across.start)
+            slabs = slabs or deque(_empty(maps_BCYX, height, used.width, free))
+            _lay(maps_BCYX, [slab[:, :, free:] for slab in slabs], down.start, columns.start + across.start)
         done = columns.stop % used.width
-        if not done:
-            ready, slabs = deque(slabs), []
-            yield from handed_on(ready)
+        while slabs and not done:
+            yield slabs.popleft()  # while others look at it, nobody here keeps it alive
 
 
 def pieces(height: int, width: int, at_once: int) -> Iterator[tuple[slice, slice]]:
@@ -47,11 +45,11 @@ def pieces(height: int, width: int, at_once: int) -> Iterator[tuple[slice, slice
             yield slice(y, min(y + down, height)), slice(x, x + across)
 
 
-def _empty(like_BCYX: Tensor, height: int, width: int) -> Iterator[Tensor]:
+def _empty(like_BCYX: Tensor, height: int, width: int, free: int) -> Iterator[Tensor]:
     """Channels lie last. All rows of a wide window in one would be most of what glibc keeps in a piece."""
     high = -(-height // -(-height * width // SLAB))
     for y in range(0, height, high):
-        shape = *like_BCYX.shape[:2], min(high, height - y), width
+        shape = *like_BCYX.shape[:2], free + min(high, height - y), width
         yield torch.empty(shape, dtype=like_BCYX.dtype, memory_format=torch.channels_last)
 
 

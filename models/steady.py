@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from models.flow import lowered, room_for
+
 SMALL = 20_480  # values; the threshold of PyTorch's choice between oneDNN and its own convolutions on a CPU
 
 
@@ -45,13 +47,19 @@ class Layer(nn.Module):
         self.convolution = Convolution(inputs, outputs, kernel, stride=stride, bias=False)
         self.norm, self.last = nn.BatchNorm2d(outputs), last
 
-    def forward(self, x_BCYX: Tensor, padded: bool = True) -> Tensor:
+    def forward(self, x_BCYX: Tensor, padded: bool = True, above: int = 0) -> Tensor:
         if self.training:
-            assert padded, "while it learns, a layer sees whole windows"
+            assert padded and not above, "while it learns, a layer sees whole windows"
             x_BCYX = self.norm(self.convolution(x_BCYX))
         else:
             x_BCYX = self.convolution._conv_forward(x_BCYX, *folded(self.convolution.weight, self.norm), padded)
-        return x_BCYX if self.last else nn.functional.relu_(x_BCYX)
+        if self.last:
+            return lowered(x_BCYX, above)
+        if not above:
+            return nn.functional.relu_(x_BCYX)
+        found = room_for(x_BCYX, above)
+        torch.clamp_min(x_BCYX, 0, out=found[:, :, above:])
+        return found
 
 
 def folded(weight_OIYX: Tensor, norm: _BatchNorm) -> tuple[Tensor, Tensor]:

@@ -21,8 +21,14 @@ def ends(data: st.DataObject, length: int) -> list[slice]:
 
 
 @settings(max_examples=60)
-@given(data=st.data(), height=st.integers(1, 60), width=st.integers(1, 400), slab=st.integers(1, 9000))
-def test_every_pixel_is_in_its_place(data: st.DataObject, height: int, width: int, slab: int) -> None:
+@given(
+    data=st.data(),
+    height=st.integers(1, 60),
+    width=st.integers(1, 400),
+    slab=st.integers(1, 9000),
+    free=st.sampled_from([0, 5]),
+)
+def test_every_pixel_is_in_its_place(data: st.DataObject, height: int, width: int, slab: int, free: int) -> None:
     x = np.random.default_rng(0).integers(0, 3, (2, 3, height, width)).astype(np.uint16)
     places = product(ends(data, height), ends(data, width))
     known = torch.empty(height, width, dtype=torch.bool)
@@ -33,11 +39,13 @@ def test_every_pixel_is_in_its_place(data: st.DataObject, height: int, width: in
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slabs, "SLAB", slab)
-        found = [*slabs_of(Blocks(height, width, ((place, x[..., *place]) for place in places)), look, 64, known)]
+        blocks = Blocks(height, width, ((place, x[..., *place]) for place in places))
+        below = [*slabs_of(blocks, look, 64, known, free)]
+    found = [one[:, :, free:] for one in below]
     whole, everywhere = look(x)
     assert torch.equal(torch.cat(found, dim=2), whole) and torch.equal(known, everywhere)
     assert all((one.shape[2] - 1) * width < slab for one in found), "a row more, at most"
-    assert all(one.is_contiguous(memory_format=torch.channels_last) for one in found)
+    assert all(one.is_contiguous(memory_format=torch.channels_last) for one in below)
 
 
 def test_all_slabs_are_looked_at_before_the_next_blocks_come() -> None:

@@ -11,7 +11,7 @@ from small_networks import SMALL, as_trained, built, season
 from torch import Tensor, nn
 
 from models.architectures import NETWORKS
-from models.flow import Flow, Whole
+from models.flow import Flow, Whole, room_for
 from models.network import Network, NetworkSettings
 from models.steady import Convolution, Doubling, Gelu, Layer, magnified, sigmoid, softmax
 from models.swift import PIXELS_AT_ONCE, Swift, SwiftSettings
@@ -120,18 +120,25 @@ def test_what_only_a_margin_needs_is_not_missed(widths: tuple[int, ...], margin:
 @given(data=st.data())
 @pytest.mark.parametrize("widths", [(24, 48, 96), (8, 16), (4, 4, 8, 8)])
 def test_what_flows_is_what_is_whole(widths: tuple[int, ...], data: st.DataObject) -> None:
-    """In slabs of any heights, which come one after the other: none is looked for before it is needed."""
+    """In slabs of any heights, with or without rows that are free, which come one after the other."""
     network = as_trained(Swift(SwiftSettings(bands=3, periods=2, widths=widths)))
     stride, margin = network.settings.stride, data.draw(st.sampled_from([0, 1, 8, 11, 24]), "margin")
     height = 2 * margin // stride * stride + stride * data.draw(st.integers(1, 12), "strides")
     maps = torch.randn(1, widths[0], height, 64, generator=torch.Generator().manual_seed(1))
     maps = maps.contiguous(memory_format=torch.channels_last)
     ends = sorted(data.draw(st.sets(st.integers(1, height - 1), max_size=6), "ends"))
-    slabs = iter(torch.tensor_split(maps, ends, dim=2))
+    free = data.draw(st.sampled_from([0, 1, Flow.most_kept(stride)]), "free")
+    slabs = (_below(free, slab) for slab in torch.tensor_split(maps, ends, dim=2))
     with torch.inference_mode():
         whole = network.around(Whole(maps), margin).x
-        parts = [*network.around(Flow(slabs, height, stride), margin).slabs]
+        parts = [*network.around(Flow.of(slabs, height, stride, free), margin)]
     assert torch.equal(torch.cat(parts, dim=2), whole)
+
+
+def _below(rows: int, slab: torch.Tensor) -> torch.Tensor:
+    found = room_for(slab, rows)
+    found[:, :, :rows], found[:, :, rows:] = torch.nan, slab
+    return found
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -245,7 +252,7 @@ def test_what_flows_by_wide_has_the_bits_of_narrow_windows() -> None:
         maps = network.each_pixel(x[0].flatten(-2), seen[0].flatten(-2), when[0]).unflatten(0, (height, width))
         maps = maps.permute(2, 0, 1)[None]
         slabs = iter(torch.split(maps, 64, dim=2))
-        wide = torch.cat([*network.around(Flow(slabs, height, settings.stride), halo).slabs], dim=2)
+        wide = torch.cat([*network.around(Flow.of(slabs, height, settings.stride), halo)], dim=2)
         for left in (0, 256, 1000, width - 2 * halo - 300):
             columns = slice(left // 4 * 4, left // 4 * 4 + 300 + 2 * halo)
             narrow = network.around(Whole(maps[..., columns].contiguous(memory_format=torch.channels_last)), halo).x
