@@ -47,7 +47,10 @@ NOTES = (
     "read whole into memory.",
     "ratio_to_limit: the limit's seconds a pixel over the contestant's, the median over the rounds.",
 )
-ON_A_CORE = ("Each is one process on one core with one thread of PyTorch.",)
+ON_A_CORE = (
+    "Each is one process on one core with one thread of PyTorch. furrow maps a group of 16 tiles, as of a country with "
+    "some 400 or more for each worker; sliding and terratorch half as many.",
+)
 ON_A_GPU = (
     "Each process does it three times, and they are not interleaved: what starts one takes longer than what it does.",
     "furrow has as many workers, with as many cores each, as `map` would give the GPU. The others are one process, "
@@ -105,7 +108,7 @@ def _ground(folder: str, quick: bool) -> Ground:
         return Ground(folder, rows=2, cols=1, tile=512, ring=1, places=_places() if GPU else (1, 0, 1))
     if GPU:
         return Ground(folder, rows=12, cols=12, ring=1, places=_places(), repeats=3)
-    return Ground(folder, rows=4, cols=2, ring=1)
+    return Ground(folder, rows=8, cols=2, ring=1)
 
 
 def _places() -> tuple[int, float, int]:
@@ -130,7 +133,9 @@ def _measured(ground: Ground, names: list[str], rounds: int, terratorch: str | N
 
 def _of(name: str, ground: Ground) -> Ground:
     """Peers that keep all in memory get less of it where there is much."""
-    return replace(ground, rows=2, cols=2) if GPU and name in ("sliding", "terratorch") else ground
+    if name not in ("sliding", "terratorch"):
+        return ground
+    return replace(ground, rows=min(ground.rows, 2 if GPU else 4), cols=min(ground.cols, 2))
 
 
 def _title(ground: Ground) -> str:

@@ -1,5 +1,7 @@
 """How many tiles a worker of `map` has in hand, and how many flow past it at once."""
 
+from collections.abc import Iterable, Iterator
+from math import prod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +15,12 @@ TILES_IN_HAND = 2
 
 ANSWERS = 1 << 26
 """Bytes, at most, of what is answered for tiles that flow together."""
+
+TALL = 4
+"""Times its width is the height of what flows: rows cost no memory, but for what is answered of them."""
+
+EDGE = 3
+"""Halos: what is seen and decoded along two edges of some ground costs about as much as so wide a strip of it."""
 
 Shape = tuple[int, int]
 """Rows and columns of tiles."""
@@ -31,12 +39,31 @@ def together(settings: "NetworkSettings", gpus: float, side: int, from_afar: boo
 
 
 def flowing_together(settings: "NetworkSettings", side: int, probabilities: bool) -> Shape:
-    """Of tiles of so many pixels on a side that flow past a CPU together: as many as are as wide as is best, and twice
-    as high. They take little more memory than one does, but for their answers."""
-    shape = max(2 * settings.flow // side, 1), max(settings.flow // side, 1)
-    while shape != (1, 1) and shape[0] * shape[1] * settings.answer_bytes(side**2, probabilities) > ANSWERS:
+    """Of tiles of so many pixels on a side that flow past a CPU together: as many as are as wide as is best. They take
+    little more memory than one does, but for their answers."""
+    shape = max(TALL * settings.flow // side, 1), max(settings.flow // side, 1)
+    each = settings.answer_bytes(side**2, probabilities)
+    return next((one for one in smaller(shape) if prod(one) * each <= ANSWERS), (1, 1))
+
+
+def of_least_cost(shapes: Iterable[Shape], side: int, halo: int, tiles: float) -> Shape:
+    """Of tiles with a halo, where each worker has so many. The larger what is seen together, the less ground is seen
+    more than once; and the longer the others wait for the last, half of one on average."""
+
+    def cost(shape: Shape) -> float:
+        rows, cols = shape
+        edges = [1 + EDGE * halo / (side * count) for count in shape]
+        return prod(edges) * (1 + rows * cols / (2 * tiles))
+
+    return min(shapes, key=cost)
+
+
+def smaller(shape: Shape) -> Iterator[Shape]:
+    """It, and half of it, and so on."""
+    yield shape
+    while shape != (1, 1):
         shape = halved(shape)
-    return shape
+        yield shape
 
 
 def halved(shape: Shape) -> Shape:

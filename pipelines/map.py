@@ -20,7 +20,7 @@ from models.network import NetworkSettings
 from models.predictor import check_fits, load_predictor
 from pipelines.checkpoints import read_checkpoint
 from pipelines.devices import Places
-from pipelines.leases import LEASES, Shape, halved
+from pipelines.leases import Shape, of_least_cost, smaller
 from pipelines.map_inputs import INPUTS, Record, Sight, plan_word
 from pipelines.mapping import start_mapping
 from pipelines.network_actors import mapping_places, on_mapping_actors
@@ -69,20 +69,18 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
 
 
 def seen_together(plan: Plan, settings: NetworkSettings, places: Places, tiles: int) -> Shape:
-    """Fewer where there are few tiles, so that all actors end together, or little memory. On a CPU only where it shows
-    in no byte: not in bf16, nor where the map's halo is less than the network's."""
+    """Fewer where there are few tiles for each actor, or little memory. On a CPU several only where it shows in no
+    byte: not in bf16, nor where the map's halo is less than the network's."""
     own, exact = plan.project.map.halo, plan.project.map.precision == "fp32"
     if not places.gpus and (not exact or (isinstance(own, int) and own < settings.halo)):
         return 1, 1
-    shape = plan.together(settings, places.gpus)
 
-    def fits() -> bool:
-        need = plan.bytes_to_map_with(settings, places.in_hand, places.gpus, shape) * places.actors
-        return tiles >= LEASES * places.actors * shape[0] * shape[1] and plan.fits(need)
+    def fits(shape: Shape) -> bool:
+        return plan.fits(plan.bytes_to_map_with(settings, places.in_hand, places.gpus, shape) * places.actors)
 
-    while shape != (1, 1) and not fits():
-        shape = halved(shape)
-    return shape
+    fitting = [shape for shape in smaller(plan.together(settings, places.gpus)) if shape == (1, 1) or fits(shape)]
+    halo = own if isinstance(own, int) else settings.halo
+    return of_least_cost(fitting, plan.grid.side, halo, max(tiles, 1) / places.actors)
 
 
 def begin_map(plan: Plan, card: Card, progress: Progress) -> tuple[Store, dict[str, Any]]:

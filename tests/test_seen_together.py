@@ -23,7 +23,7 @@ from models.swift import SwiftSettings
 from models.unet import UNetSettings
 from pipelines.checkpoints import read_checkpoint
 from pipelines.devices import Places
-from pipelines.leases import flowing_together, together
+from pipelines.leases import flowing_together, of_least_cost, smaller, together
 from pipelines.map import begin_map, mapping_into, seen_together
 from pipelines.mapping import Windows, start_mapping
 from pipelines.plan import Plan, make_plan
@@ -179,7 +179,7 @@ def test_the_way_of_a_gpu(plan: Plan, alone: dict[str, bytes], side: int) -> Non
 @pytest.mark.parametrize(
     ("places", "settings", "from_afar", "expected"),
     [
-        (Places(2), SwiftSettings(), False, (4, 2)),
+        (Places(2), SwiftSettings(), False, (8, 2)),
         (Places(2), SwiftSettings(), True, (1, 1)),
         (Places(2), UNetSettings(), False, (1, 1)),
         (Places(2, gpus=0.25), UNetSettings(), True, (2, 2)),
@@ -193,9 +193,9 @@ def test_how_many(places: Places, settings: Any, from_afar: bool, expected: tupl
 @pytest.mark.parametrize(
     ("settings", "side", "probabilities", "expected"),
     [
-        (SwiftSettings(), 512, False, (8, 4)),
+        (SwiftSettings(), 512, False, (16, 4)),
         (SwiftSettings(), 1024, True, (2, 2)),
-        (SwiftSettings(), 4096, False, (1, 1)),
+        (SwiftSettings(), 4096, False, (2, 1)),
         (UNetSettings(), 128, False, (1, 1)),
     ],
 )
@@ -205,10 +205,18 @@ def test_as_many_flow_together_as_are_wide_enough(
     assert flowing_together(settings, side, probabilities) == expected
 
 
+def test_those_that_cost_least() -> None:
+    """The more tiles a worker has, the more it sees at once: from one, where workers would wait, to all that may be."""
+    shapes = [*smaller((8, 2))]
+    found = [of_least_cost(shapes, 1024, 28, tiles) for tiles in (0.5, 1, 8, 16, 64, 128, 512, 100_000)]
+    assert found == [(1, 1), (1, 1), (1, 1), (2, 1), (2, 2), (4, 2), (8, 2), (8, 2)]
+    assert of_least_cost(shapes, 1024, 0, 100_000) == (1, 1), "where nothing is seen twice"
+
+
 def test_fewer_where_there_are_few_or_little_memory(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     assert plan.grid.side == 128
-    shapes = [seen_together(plan, SwiftSettings(), Places(2), tiles) for tiles in (5, 16, 31, 32, 64, 1000, 10_000)]
-    assert shapes == [(1, 1), (2, 1), (2, 1), (2, 2), (4, 2), (8, 8), (32, 16)]
+    shapes = [seen_together(plan, SwiftSettings(), Places(2), tiles) for tiles in (3, 6, 16, 64, 400, 1000, 10_000)]
+    assert shapes == [(1, 1), (2, 1), (2, 2), (4, 4), (8, 8), (8, 8), (16, 16)]
     places, settings = Places(2, gpus=0.5), SwiftSettings()
     assert seen_together(plan, settings, places, 1000) == (2, 2)
     need = 2 * plan.bytes_to_map_with(settings, places.in_hand, places.gpus, (2, 2))
