@@ -23,7 +23,7 @@ from pipelines.project import load_project
 
 CONTESTANT = Path(__file__).with_name("map_contestant.py")
 
-SIDES = {"full": (1, 2, 4), "quick": (1, 2)}
+SIDES = {"full": (1, 4, 8), "quick": (1, 2)}
 """Tiles on a side."""
 
 TILE = {"quick": 256, "full": 1024}

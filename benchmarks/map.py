@@ -49,7 +49,7 @@ NOTES = (
 )
 ON_A_CORE = (
     "Each is one process on one core with one thread of PyTorch. furrow maps a group of 16 tiles, as of a country with "
-    "some 400 or more for each worker; sliding and terratorch half as many.",
+    "some 400 or more for each worker; sliding and terratorch half as many (with --quick all map two small ones).",
 )
 ON_A_GPU = (
     "Each process does it three times, and they are not interleaved: what starts one takes longer than what it does.",

@@ -46,7 +46,7 @@ class Ground:
     places: tuple[int, float, int] = (1, 0, 1)
     """Workers, and the GPUs and cores of each."""
     together: Shape | None = None
-    """Rows and columns of tiles that are seen at once; None for what `map` would choose."""
+    """Rows and columns of tiles that are seen at once; None for the most that `map` would choose."""
     repeats: int = 1
     """Times that a process does all of it."""
 

@@ -102,22 +102,19 @@ class Flow:
         return step + 1
 
     def __iter__(self) -> Iterator[Tensor]:
-        while (slab := self.following(0)) is not None:
-            slabs = deque([slab])
-            del slab  # while others look at it, nobody here keeps it alive
-            yield slabs.popleft()
+        return iter(lambda: self.following(0), None)
 
     def through(self, layer: Look) -> "Flow":
-        return Flow(_made(layer, self.following), self.height, self.step)
+        return Flow(_each(_above(layer), self.following), self.height, self.step)
 
     def wide(self, layer: Making) -> "Flow":
         return Flow(_seen(layer, self.following, self.step), self.height, self.step)
 
     def halved(self, layer: Making) -> "Flow":
-        return Flow(_halved(layer, self.following), self.height // 2, self.step // 2)
+        return Flow(_each(layer, self.following), self.height // 2, self.step // 2)
 
     def doubled(self, layer: Look) -> "Flow":
-        return Flow(_made(layer, self.following), self.height * 2, self.step * 2)
+        return Flow(_each(_above(layer), self.following), self.height * 2, self.step * 2)
 
     def cut(self, pixels: int) -> "Flow":
         rows = slice(pixels, self.height - pixels)
@@ -157,15 +154,11 @@ def _coming(slabs: Iterator[Tensor], free: int) -> Next:
     return following
 
 
-def _made(layer: Look, before: Next) -> Next:
-    def following(above: int) -> Tensor | None:
-        slab = before(0)
-        return None if slab is None else lowered(layer(slab), above)
-
-    return following
+def _above(layer: Look) -> Making:
+    return lambda slab, padded=True, above=0: lowered(layer(slab), above)
 
 
-def _halved(layer: Making, before: Next) -> Next:
+def _each(layer: Making, before: Next) -> Next:
     def following(above: int) -> Tensor | None:
         slab = before(0)
         return None if slab is None else layer(slab, above=above)
@@ -176,22 +169,19 @@ def _halved(layer: Making, before: Next) -> Next:
 def _seen(layer: Making, before: Next, step: int) -> Next:
     """Rows are kept until the one below has come, and those that it still needs beyond that."""
     kept: Tensor | None = None
-    is_over = False
 
     def following(above: int) -> Tensor | None:
-        nonlocal kept, is_over
-        while not is_over:
-            free = 1 if kept is None else kept.shape[2]
-            x = before(free)
-            if x is None:
-                is_over = True
-                return None if kept is None else layer(_joined(kept, _nothing(kept)), padded=False, above=above)
+        nonlocal kept
+        free = 1 if kept is None else kept.shape[2]
+        while (x := before(free)) is not None:
             x[:, :, :free] = 0 if kept is None else kept  # beyond the window there is nothing
             ready = (x.shape[2] - 2) // step * step
             kept = x[:, :, ready:].clone()
             if ready:
                 return layer(x[:, :, : ready + 2], padded=False, above=above)
-        return None
+            free = kept.shape[2]
+        last, kept = kept, None
+        return None if last is None else layer(_joined(last, _nothing(last)), padded=False, above=above)
 
     return following
 
@@ -231,6 +221,7 @@ def _some(before: Next, rows: slice, beside: int) -> Next:
             top += slab.shape[2]
             if part.shape[2]:
                 return lowered(part, above)
+            del slab, part
         return None
 
     return following

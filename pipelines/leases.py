@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from models.network import NetworkSettings
 
-LEASES = 4
-"""For each actor, at least, where there are enough items."""
-
 TILES_IN_HAND = 2
 """Leases of an actor that maps on one core: while the network sees one, the last is written and the next is read."""
 
@@ -17,10 +14,10 @@ ANSWERS = 1 << 26
 """Bytes, at most, of what is answered for tiles that flow together."""
 
 TALL = 4
-"""Times its width is the height of what flows: rows cost no memory, but for what is answered of them."""
+"""What flows is so many times as high as it is wide: rows cost no memory, but for what is answered of them."""
 
 EDGE = 3
-"""Halos: what is seen and decoded along two edges of some ground costs about as much as so wide a strip of it."""
+"""Halos, the width of a strip that costs as much as what is seen and decoded once more along two edges."""
 
 Shape = tuple[int, int]
 """Rows and columns of tiles."""

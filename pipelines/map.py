@@ -59,9 +59,9 @@ def make_map(plan: Plan, progress: Progress) -> dict[str, Any]:
     outcomes.check()
     check_whole(plan, crops.MAP)
     store.sweep()
-    smaller = [(side, best) for side, best in windows if side < best]
-    if smaller:
-        side, best = min(smaller)
+    shrunk = [(side, best) for side, best in windows if side < best]
+    if shrunk:
+        side, best = min(shrunk)
         progress.say(f"map: memory ran out at windows of {best} pixels; some tiles were seen in windows of {side}")
     if alone:
         progress.say(f"map: {len(alone)} tiles were seen alone, because together with others: {alone[0]}")

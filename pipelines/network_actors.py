@@ -8,10 +8,12 @@ from cluster.actors import Group, Slots, each_on_actors, groups_on_actors
 from cluster.session import ray_session
 from models.exactness import be_exact
 from pipelines.devices import Places, gpus_per_worker, mapping_gpus, places_for
-from pipelines.leases import LEASES
 from pipelines.plan import Plan
 
 Item = TypeVar("Item")
+
+LEASES = 4
+"""For each actor, at least, where there are enough items."""
 
 
 def on_actors(

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -170,8 +171,8 @@ def bytes_of(root: Root) -> dict[str, bytes]:
 POINTS = ("reading", "computing", "before the record", "after the record", "after all")
 
 
-class Orphaned(Exception):
-    """An actor whose raylet was killed before, and which has yet to notice."""
+KILLING = threading.Lock()
+"""Of two threads of an actor that are to kill its raylet only one does."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ class Disturbing:
 
     def at(self, point: str, unit: str) -> None:
         for disturbance in self.disturbances:
-            if disturbance.point == point and self.units[disturbance.tile] == unit and self._is_first(disturbance):
+            if disturbance.point == point and self.units[disturbance.tile] == unit:
                 self._disturb(disturbance)
 
     def _is_first(self, disturbance: Disturbance) -> bool:
@@ -212,27 +213,30 @@ class Disturbing:
 
     def _disturb(self, disturbance: Disturbance) -> None:
         if disturbance.victim == "pause":
-            self.mark(disturbance, "paused").write_text(str(os.getpid()))
-            os.kill(os.getpid(), signal.SIGSTOP)
+            if self._is_first(disturbance):
+                self.mark(disturbance, "paused").write_text(str(os.getpid()))
+                os.kill(os.getpid(), signal.SIGSTOP)
             return
-        try:
+        with KILLING:
+            if self.mark(disturbance).exists():
+                return
             victims = self._victims(disturbance.victim)
-        except Orphaned:  # so it happens to whoever comes to that tile next
-            self.mark(disturbance).unlink()
-            signal.pause()
-            return
-        for victim in victims:
-            os.kill(victim, signal.SIGKILL)
-        if disturbance.victim != "actor":  # what is killed is not this process: it is not to win a tile by that
-            signal.pause()
+            if victims and not self._is_first(disturbance):
+                return
+            for victim in victims:
+                os.kill(victim, signal.SIGKILL)
+            while os.getppid() in victims:
+                time.sleep(0.01)
+        signal.pause()  # what was killed is not this process: it is not to win a tile by that
 
     def _victims(self, named: str) -> list[int]:
-        """Numbers of processes."""
+        """Numbers of processes; none for an actor whose raylet was killed before, and which has yet to notice: so what
+        happens to it happens to whoever comes to that tile next."""
         if named in self.pids | {"actor": 0}:
             return [self.pids.get(named, os.getpid())]
         raylet = psutil.Process(os.getppid())
         if raylet.name() != "raylet":
-            raise Orphaned
+            return []
         servers = [one.pid for one in raylet.parent().children() if one.name() == "gcs_server"]
         workers = [one.pid for one in raylet.children(recursive=True) if one.pid != os.getpid()]
         return {

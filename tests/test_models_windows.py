@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from small_networks import SMALL, as_trained, built, season
 from torch import Tensor, nn
 
+from models import flow, steady
 from models.architectures import NETWORKS
 from models.flow import Flow, Whole, room_for
 from models.network import Network, NetworkSettings
@@ -129,16 +130,23 @@ def test_what_flows_is_what_is_whole(widths: tuple[int, ...], data: st.DataObjec
     ends = sorted(data.draw(st.sets(st.integers(1, height - 1), max_size=6), "ends"))
     free = data.draw(st.sampled_from([0, 1, Flow.most_kept(stride)]), "free")
     slabs = (_below(free, slab) for slab in torch.tensor_split(maps, ends, dim=2))
-    with torch.inference_mode():
+    with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
+        for module in (flow, steady):
+            patch.setattr(module, "room_for", _room_of_nothing)
         whole = network.around(Whole(maps), margin).x
         parts = [*network.around(Flow.of(slabs, height, stride, free), margin)]
     assert torch.equal(torch.cat(parts, dim=2), whole)
 
 
 def _below(rows: int, slab: torch.Tensor) -> torch.Tensor:
-    found = room_for(slab, rows)
-    found[:, :, :rows], found[:, :, rows:] = torch.nan, slab
+    found = _room_of_nothing(slab, rows)
+    found[:, :, rows:] = slab
     return found
+
+
+def _room_of_nothing(like: torch.Tensor, above: int) -> torch.Tensor:
+    """Whoever looks at a row that nobody has filled shows it."""
+    return room_for(like, above).fill_(torch.nan)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
