@@ -140,7 +140,7 @@ def test_the_plan_reckons_with_them(plain: Plan, full: Plan) -> None:
     side, window = full.grid.side, full.grid.side + 2 * full.model.halo
     alone, with_them = (plan.bytes_to_map_with(plan.model) for plan in (plain, full))
     assert with_them - alone == 11 * (3 * side**2 + window**2)
-    for plan, shape in ((plain, (32, 16)), (full, (16, 16))):  # fewer flow by together, since they take more
+    for plan, shape in ((plain, (64, 16)), (full, (16, 16))):  # fewer flow by together, since they take more
         assert plan.map_bytes == plan.bytes_to_map_with(plan.model, together=shape)
 
 
