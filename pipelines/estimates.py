@@ -106,7 +106,7 @@ def _map(plan: Plan, beside: Root, probes: int, progress: Progress) -> Estimate 
     sample = _recorded(store, arrays, left, lambda record: (tile_seconds(record), 1.0))
     basis = "records"
     if sample is None and probes and can_be_mapped(plan):
-        sample, basis = probe_map(plan, beside, probes, progress), "probes"
+        sample, basis = probe_map(plan, beside, left, probes, progress), "probes"
     if sample is None:
         return None
     return _estimate("map", (units, left), sample, left, mapping_places(plan), basis)

@@ -46,13 +46,12 @@ def flowing_together(settings: "NetworkSettings", side: int, probabilities: bool
 def of_least_cost(shapes: Iterable[Shape], side: int, halo: int, tiles: float) -> Shape:
     """Of tiles with a halo, where each worker has so many. The larger what is seen together, the less ground is seen
     more than once; and the longer the others wait for the last, half of one on average."""
+    return min(shapes, key=lambda shape: seen_again(shape, side, halo) * (1 + prod(shape) / (2 * tiles)))
 
-    def cost(shape: Shape) -> float:
-        rows, cols = shape
-        edges = [1 + EDGE * halo / (side * count) for count in shape]
-        return prod(edges) * (1 + rows * cols / (2 * tiles))
 
-    return min(shapes, key=cost)
+def seen_again(shape: Shape, side: int, halo: int) -> float:
+    """What so many tiles cost together, against as much ground without an edge."""
+    return prod(1 + EDGE * halo / (side * count) for count in shape)
 
 
 def smaller(shape: Shape) -> Iterator[Shape]:

@@ -20,6 +20,7 @@ from cluster.items import item_workers
 from cluster.progress import Progress
 from pipelines.compose import Composition, compose
 from pipelines.ingest import compositions
+from pipelines.leases import seen_again
 from pipelines.outcomes import result_of
 from pipelines.pace import tile_seconds
 from pipelines.plan import Plan
@@ -83,12 +84,14 @@ def probe_ingest(plan: Plan, scenes: SceneList, beside: Root, count: int, progre
     return _sample(seconds, sizes, plan.workers, stored_bytes(beside, cube.NAME, cube.ARRAYS) / units)
 
 
-def probe_map(plan: Plan, beside: Root, count: int, progress: Progress) -> Sample:
-    """Some tiles with the project's checkpoint or, before there is one, with its network untrained.
+def probe_map(plan: Plan, beside: Root, left: int, count: int, progress: Progress) -> Sample:
+    """Some of what is left, with the project's checkpoint or, before there is one, with its network untrained.
 
-    Whole tiles of the cube are used where there are any, and otherwise one period of some, which stands for all.
+    Whole tiles of the cube are used where there are any, and otherwise one period of some, which stands for all. Each
+    is seen alone; a run that sees several together takes less for them, by the edges that these do not have.
     """
-    from pipelines.map import mapping_of  # here, because they bring torch with them
+    from models.architectures import settings_of  # here, because they bring torch with them
+    from pipelines.map import mapping_of, seen_together
     from pipelines.mapping import start_mapping
     from pipelines.network_actors import mapping_places, on_mapping_actors
     from pipelines.untrained import checkpoint_or_twin
@@ -101,14 +104,17 @@ def probe_map(plan: Plan, beside: Root, count: int, progress: Progress) -> Sampl
         {},
     )
     tiles, ground = _tiles_to_map(plan, beside, count + places.actors)
-    learned, name = checkpoint_or_twin(plan, beside)
-    job = replace(mapping_of(plan, name), root=beside, learned=learned, ground=ground)
+    learned, card = checkpoint_or_twin(plan, beside)
+    job = replace(mapping_of(plan, card.name), root=beside, learned=learned, ground=ground)
     job = replace(job, probabilities=probabilities, places=places)
+    settings = settings_of(card)
+    together, halo = seen_together(plan, settings, places, left), settings.halo if job.halo is None else job.halo
+    alone, grouped = (seen_again(shape, plan.grid.side, halo) for shape in ((1, 1), together))
     seconds = []
     with progress.stage("probe", len(tiles), "tiles") as bar:
         for _, outcome in on_mapping_actors(plan, partial(start_mapping, job), [[tile] for tile in tiles], places):
             bar.advance()
-            seconds.append(tile_seconds(result_of(outcome, FAILED)))
+            seconds.append(tile_seconds(result_of(outcome, FAILED)) * grouped / alone)
     written = stored_bytes(beside, crops.MAP, crops.map_arrays(probabilities))
     return _sample(seconds, [1.0] * len(seconds), places.actors, written / len(tiles))
 

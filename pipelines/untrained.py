@@ -18,14 +18,14 @@ def can_be_mapped(plan: Plan) -> bool:
     return known or plan.project.model.architecture not in FORESTS
 
 
-def checkpoint_or_twin(plan: Plan, beside: Root) -> tuple[Root, str]:
-    """The project's checkpoint or, before there is one, an untrained one of the same network."""
-    if card_in(plan.checkpoint_root, plan.project.checkpoint):
-        return plan.checkpoint_root, plan.project.checkpoint
+def checkpoint_or_twin(plan: Plan, beside: Root) -> tuple[Root, Card]:
+    """The project's checkpoint or, before there is one, an untrained one of the same network; and where it is."""
+    if card := card_in(plan.checkpoint_root, plan.project.checkpoint):
+        return plan.checkpoint_root, card
     card = _card(plan)
     for file, data in encode(build(card).state_dict(), card).items():
         beside.write(f"checkpoints/{UNTRAINED}/{file}", data)
-    return beside, UNTRAINED
+    return beside, card
 
 
 def _card(plan: Plan) -> Card:

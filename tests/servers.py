@@ -10,6 +10,7 @@ from shutil import which
 from typing import Any
 
 import pytest
+import s3fs
 
 HOUSE = Path(__file__).parents[1]
 SERVICES = HOUSE / "infra" / "services"
@@ -75,6 +76,7 @@ def s3() -> Iterator[Mapping[str, str]]:
     """The AWS variables of a user of an empty S3 server; everything else of AWS that the environment holds is gone."""
     need(all(map(which, ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph"))), CEPH)
     with started("s3.sh") as said:
+        s3fs.S3FileSystem.clear_instance_cache()  # of a server that another file of tests has stopped
         yield {
             "AWS_ENDPOINT_URL": said["address"],
             "AWS_ACCESS_KEY_ID": said["access_key"],

@@ -256,8 +256,10 @@ def commanded(project: Path, *disturbances: Disturbance) -> "subprocess.Popen[st
 
 @pytest.mark.parametrize("victim", ["machine", "head", "gcs"])
 def test_a_killed_head(project: Path, undisturbed: dict[str, bytes], victim: str) -> None:
-    """With its machine, or alone: workers that live on then do what they have in hand, and that may be all."""
-    killed = Disturbance("computing", 9, victim)
+    """With its machine, or alone: workers that live on then do what they have in hand, and that may be all.
+
+    The tile is one of the last, so that some were committed by then, whatever both workers have in hand."""
+    killed = Disturbance("computing", 23, victim)
     process = commanded(project, killed)
     happened = Disturbing(str(project.parent), (), (), {}).mark(killed)
     while not happened.exists():
