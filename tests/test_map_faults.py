@@ -258,8 +258,8 @@ def commanded(project: Path, *disturbances: Disturbance) -> "subprocess.Popen[st
 def test_a_killed_head(project: Path, undisturbed: dict[str, bytes], victim: str) -> None:
     """With its machine, or alone: workers that live on then do what they have in hand, and that may be all.
 
-    The tile is one of the last, so that some were committed by then, whatever both workers have in hand."""
-    killed = Disturbance("computing", 23, victim)
+    The tile is of the last group, which is handed out when others are done: some are committed by then."""
+    killed = Disturbance("computing", 27, victim)
     process = commanded(project, killed)
     happened = Disturbing(str(project.parent), (), (), {}).mark(killed)
     while not happened.exists():
