@@ -49,9 +49,16 @@ def of_least_cost(shapes: Iterable[Shape], side: int, halo: int, tiles: float) -
     return min(shapes, key=lambda shape: seen_again(shape, side, halo) * (1 + prod(shape) / (2 * tiles)))
 
 
-def seen_again(shape: Shape, side: int, halo: int) -> float:
+def seen_again(shape: Shape, side: int, halo: int, edge: float = EDGE) -> float:
     """What so many tiles cost together, against as much ground without an edge."""
-    return prod(1 + EDGE * halo / (side * count) for count in shape)
+    return prod(1 + edge * halo / (side * count) for count in shape)
+
+
+def share_of_lone(shape: Shape, side: int, halo: int, neighbours: bool) -> float:
+    """What one of so many tiles takes that are seen together, of what one took alone: among neighbours, or where there
+    were none to be decoded, which is half of an edge."""
+    lone = seen_again((1, 1), side, halo, EDGE if neighbours else EDGE / 2)
+    return 1.0 if shape == (1, 1) else seen_again(shape, side, halo) / lone
 
 
 def smaller(shape: Shape) -> Iterator[Shape]:

@@ -20,7 +20,7 @@ from cluster.items import item_workers
 from cluster.progress import Progress
 from pipelines.compose import Composition, compose
 from pipelines.ingest import compositions
-from pipelines.leases import seen_again
+from pipelines.leases import share_of_lone
 from pipelines.outcomes import result_of
 from pipelines.pace import tile_seconds
 from pipelines.plan import Plan
@@ -109,12 +109,12 @@ def probe_map(plan: Plan, beside: Root, left: int, count: int, progress: Progres
     job = replace(job, probabilities=probabilities, places=places)
     settings = settings_of(card)
     together, halo = seen_together(plan, settings, places, left), settings.halo if job.halo is None else job.halo
-    alone, grouped = (seen_again(shape, plan.grid.side, halo) for shape in ((1, 1), together))
+    share = share_of_lone(together, plan.grid.side, halo, ground is not beside)
     seconds = []
     with progress.stage("probe", len(tiles), "tiles") as bar:
         for _, outcome in on_mapping_actors(plan, partial(start_mapping, job), [[tile] for tile in tiles], places):
             bar.advance()
-            seconds.append(tile_seconds(result_of(outcome, FAILED)) * grouped / alone)
+            seconds.append(tile_seconds(result_of(outcome, FAILED)) * share)
     written = stored_bytes(beside, crops.MAP, crops.map_arrays(probabilities))
     return _sample(seconds, [1.0] * len(seconds), places.actors, written / len(tiles))
 

@@ -23,7 +23,7 @@ from models.swift import SwiftSettings
 from models.unet import UNetSettings
 from pipelines.checkpoints import read_checkpoint
 from pipelines.devices import Places
-from pipelines.leases import flowing_together, of_least_cost, smaller, together
+from pipelines.leases import flowing_together, of_least_cost, share_of_lone, smaller, together
 from pipelines.map import begin_map, mapping_into, seen_together
 from pipelines.mapping import Windows, start_mapping
 from pipelines.plan import Plan, make_plan
@@ -211,6 +211,25 @@ def test_those_that_cost_least() -> None:
     found = [of_least_cost(shapes, 1024, 28, tiles) for tiles in (0.5, 1, 8, 16, 64, 128, 512, 100_000)]
     assert found == [(1, 1), (1, 1), (1, 1), (2, 1), (2, 2), (4, 2), (8, 2), (8, 2)]
     assert of_least_cost(shapes, 1024, 0, 100_000) == (1, 1), "where nothing is seen twice"
+
+
+@pytest.mark.parametrize(
+    ("side", "neighbours", "measured"),
+    [
+        (1024, True, 0.91),
+        (256, True, 0.58),
+        (128, True, 0.42),
+        (1024, False, 1.02),
+        (256, False, 0.70),
+        (128, False, 0.53),
+    ],
+)
+def test_what_lone_tiles_tell_of_those_together(side: int, neighbours: bool, measured: float) -> None:
+    """Within what a probe can tell, of measured ratios of `swift`, which sees 28 pixels around."""
+    shape = flowing_together(SwiftSettings(), side, False)
+    share = share_of_lone(shape, side, SwiftSettings().halo, neighbours)
+    assert SwiftSettings().halo == 28 and share == pytest.approx(measured, rel=0.15)
+    assert share_of_lone((1, 1), side, 28, neighbours) == 1
 
 
 def test_fewer_where_there_are_few_or_little_memory(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
