@@ -44,21 +44,15 @@ def flowing_together(settings: "NetworkSettings", side: int, probabilities: bool
 
 
 def of_least_cost(shapes: Iterable[Shape], side: int, halo: int, tiles: float) -> Shape:
-    """Of tiles with a halo, where each worker has so many. The larger what is seen together, the less ground is seen
-    more than once; and the longer the others wait for the last, half of one on average."""
-    return min(shapes, key=lambda shape: seen_again(shape, side, halo) * (1 + prod(shape) / (2 * tiles)))
+    """Of tiles with a halo, where each worker has so many."""
+    return min(shapes, key=lambda shape: cost(shape, side, halo, tiles))
 
 
-def seen_again(shape: Shape, side: int, halo: int, edge: float = EDGE) -> float:
-    """What so many tiles cost together, against as much ground without an edge."""
-    return prod(1 + edge * halo / (side * count) for count in shape)
-
-
-def share_of_lone(shape: Shape, side: int, halo: int, neighbours: bool) -> float:
-    """What one of so many tiles takes that are seen together, of what one took alone: among neighbours, or where there
-    were none to be decoded, which is half of an edge."""
-    lone = seen_again((1, 1), side, halo, EDGE if neighbours else EDGE / 2)
-    return 1.0 if shape == (1, 1) else seen_again(shape, side, halo) / lone
+def cost(shape: Shape, side: int, halo: int, tiles: float, edge: float = EDGE) -> float:
+    """Of ground that is seen so many tiles at once, against 1 if it had no edges and nobody waited. The larger what is
+    seen together, the less ground is seen more than once; and the longer the others wait for the last, half of one on
+    average."""
+    return prod(1 + edge * halo / (side * count) for count in shape) * (1 + prod(shape) / (2 * tiles))
 
 
 def smaller(shape: Shape) -> Iterator[Shape]:

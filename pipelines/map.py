@@ -105,7 +105,7 @@ def begin_map(plan: Plan, card: Card, progress: Progress) -> tuple[Store, dict[s
 def _still_made_of(plan: Plan, card: Card) -> Callable[[str, Record], bool]:
     """Whether a tile's record is of the cube and the network that there are now."""
     job = mapping_of(plan, card.name)
-    sight = Sight(plan.grid, settings_of(card).halo if job.halo is None else job.halo, card.period_index)
+    sight = Sight(plan.grid, job.halo_or(settings_of(card).halo), card.period_index)
     units = [CubeUnit(period, tile).name for tile in plan.tiles for period in sight.periods]
     digests = {
         unit: {"digests": record.get("digests")} for unit, record in Store(plan.root, cube.NAME).ledger.records(units)

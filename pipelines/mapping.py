@@ -65,7 +65,7 @@ def _best_window(job: Mapping, predictor: Predictor) -> int:
         return min(predictor.flow, side * job.places.together[1])
     if predictor.on_cpu or not settings.is_seamless:
         return min(predictor.window, side)
-    halo = predictor.halo if job.halo is None else job.halo
+    halo = job.halo_or(predictor.halo)
     room = int(torch.cuda.mem_get_info()[1] * min(job.places.gpus or 1.0, 1.0) * OF_GPU)
     most = max(isqrt(room // settings.bytes_on_gpu(1)) - 2 * halo, SMALLEST)
     return ceil(side / ceil(side / most) / settings.stride) * settings.stride
@@ -173,7 +173,7 @@ class Mapper:
                 return done
 
     def _origin(self, tile: Tile) -> Record:
-        halo = self.predictor.halo if self.job.halo is None else self.job.halo
+        halo = self.job.halo_or(self.predictor.halo)
         card = self.predictor.card
         made_of = Sight(self.job.grid, halo, card.period_index).read(self.job.cube_root, tile)
         return {"plan": self.job.plan, "weights_sha256": card.weights_sha256, "made_of": made_of}

@@ -47,6 +47,10 @@ class Mapping:
     def cube_root(self) -> Root:
         return self.ground or self.root
 
+    def halo_or(self, asked: int) -> int:
+        """Pixels around what is seen, where the network asks for so many."""
+        return asked if self.halo is None else self.halo
+
 
 @dataclass
 class Turn:
@@ -84,7 +88,7 @@ def predict_ground(
     Each window is seen with its halo and only its core is kept: with statistics fixed at inference a pixel's class
     depends on its own surroundings alone, so there is nothing to blend and no seam to hide.
     """
-    halo = predictor.halo if job.halo is None else job.halo
+    halo = job.halo_or(predictor.halo)
     classes = len(predictor.card.classes) if job.probabilities else 0
     answer = Answer.nothing((whole.height, whole.width), classes)
     outside = outside_region(job.region, job.grid, whole)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -19,11 +19,15 @@ from catalogs.stores import Store
 from cluster.items import item_workers
 from cluster.progress import Progress
 from pipelines.compose import Composition, compose
+from pipelines.devices import Places
 from pipelines.ingest import compositions
-from pipelines.leases import share_of_lone
+from pipelines.leases import EDGE, cost
 from pipelines.outcomes import result_of
 from pipelines.pace import tile_seconds
 from pipelines.plan import Plan
+
+if TYPE_CHECKING:
+    from models.network import NetworkSettings
 
 Item = TypeVar("Item")
 
@@ -85,13 +89,13 @@ def probe_ingest(plan: Plan, scenes: SceneList, beside: Root, count: int, progre
 
 
 def probe_map(plan: Plan, beside: Root, left: int, count: int, progress: Progress) -> Sample:
-    """Some of what is left, with the project's checkpoint or, before there is one, with its network untrained.
+    """Some tiles, with the project's checkpoint or, before there is one, with its network untrained: what they tell of
+    those that are left.
 
-    Whole tiles of the cube are used where there are any, and otherwise one period of some, which stands for all. Each
-    is seen alone; a run that sees several together takes less for them, by the edges that these do not have.
+    Whole tiles of the cube are used where there are any, and otherwise one period of some, which stands for all.
     """
     from models.architectures import settings_of  # here, because they bring torch with them
-    from pipelines.map import mapping_of, seen_together
+    from pipelines.map import mapping_of
     from pipelines.mapping import start_mapping
     from pipelines.network_actors import mapping_places, on_mapping_actors
     from pipelines.untrained import checkpoint_or_twin
@@ -105,11 +109,9 @@ def probe_map(plan: Plan, beside: Root, left: int, count: int, progress: Progres
     )
     tiles, ground = _tiles_to_map(plan, beside, count + places.actors)
     learned, card = checkpoint_or_twin(plan, beside)
-    job = replace(mapping_of(plan, card.name), root=beside, learned=learned, ground=ground)
+    job = replace(mapping_of(plan, plan.project.checkpoint), root=beside, learned=learned, ground=ground)
     job = replace(job, probabilities=probabilities, places=places)
-    settings = settings_of(card)
-    together, halo = seen_together(plan, settings, places, left), settings.halo if job.halo is None else job.halo
-    share = share_of_lone(together, plan.grid.side, halo, ground is not beside)
+    share = _against_lone(plan, settings_of(card), places, left, lacks_neighbours=ground is beside)
     seconds = []
     with progress.stage("probe", len(tiles), "tiles") as bar:
         for _, outcome in on_mapping_actors(plan, partial(start_mapping, job), [[tile] for tile in tiles], places):
@@ -117,6 +119,22 @@ def probe_map(plan: Plan, beside: Root, left: int, count: int, progress: Progres
             seconds.append(tile_seconds(result_of(outcome, FAILED)) * share)
     written = stored_bytes(beside, crops.MAP, crops.map_arrays(probabilities))
     return _sample(seconds, [1.0] * len(seconds), places.actors, written / len(tiles))
+
+
+def _against_lone(plan: Plan, settings: "NetworkSettings", places: Places, left: int, lacks_neighbours: bool) -> float:
+    """What a tile takes in the run, of what one took that was seen alone, where tiles flow past a core together.
+
+    Around a tile whose neighbours are not in the cube nothing is decoded, and that is half of what an edge costs.
+    """
+    from pipelines.map import seen_together
+
+    if not settings.flow or places.gpus:
+        return 1.0
+    own, side, tiles = plan.project.map.halo, plan.grid.side, left / places.actors
+    halo = own if isinstance(own, int) else settings.halo
+    shape = seen_together(plan, settings, places, left)
+    alone = cost((1, 1), side, halo, tiles, EDGE / 2 if lacks_neighbours else EDGE)
+    return cost(shape, side, halo, tiles) / alone
 
 
 def stored_bytes(root: Root, store: str, arrays: Sequence[str]) -> int:

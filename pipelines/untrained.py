@@ -19,12 +19,12 @@ def can_be_mapped(plan: Plan) -> bool:
 
 
 def checkpoint_or_twin(plan: Plan, beside: Root) -> tuple[Root, Card]:
-    """The project's checkpoint or, before there is one, an untrained one of the same network; and where it is."""
+    """Where the project's checkpoint lies, and its card; before there is one, an untrained one of the same network."""
     if card := card_in(plan.checkpoint_root, plan.project.checkpoint):
         return plan.checkpoint_root, card
     card = _card(plan)
     for file, data in encode(build(card).state_dict(), card).items():
-        beside.write(f"checkpoints/{UNTRAINED}/{file}", data)
+        beside.write(f"checkpoints/{plan.project.checkpoint}/{file}", data)
     return beside, card
 
 

@@ -258,8 +258,8 @@ def commanded(project: Path, *disturbances: Disturbance) -> "subprocess.Popen[st
 def test_a_killed_head(project: Path, undisturbed: dict[str, bytes], victim: str) -> None:
     """With its machine, or alone: workers that live on then do what they have in hand, and that may be all.
 
-    The tile is of the last group, which is handed out when others are done: some are committed by then."""
-    killed = Disturbance("computing", 27, victim)
+    A machine is killed with the last of six groups, which is handed out when two are done: some tiles are committed."""
+    killed = Disturbance("computing", 27 if victim == "machine" else 9, victim)
     process = commanded(project, killed)
     happened = Disturbing(str(project.parent), (), (), {}).mark(killed)
     while not happened.exists():

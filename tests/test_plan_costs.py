@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 from conftest import PROJECT, finish, furrow
+from made_map import write_cube
 
 from catalogs.cube import NAME as CUBE
 from catalogs.errors import BadInput
 from cluster.progress import Bar, LineProgress
 from pipelines.estimates import STAGES, estimate
+from pipelines.leases import cost
 from pipelines.outcomes import Unfinished
 from pipelines.plan import Plan, make_plan
+from pipelines.probing import probe_map, scratch
 from pipelines.project import load_project
 from pipelines.run import call
 from pipelines.scene_search import find_scenes
@@ -124,3 +127,14 @@ def test_what_costs_more_than_expected_is_stopped_and_goes_on(priced: Path) -> N
     assert 0 < kept["done"] < kept["planned"]
     call("ingest", plan, quietly())
     assert status(plan, quietly())["stores"][CUBE]["done"] == kept["planned"]
+
+
+def test_probes_of_lone_tiles_tell_of_those_that_flow_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If each took ten seconds alone: the last takes as long, and those of groups take less."""
+    plan = plan_of(write_cube(tmp_path, str(tmp_path / "root")))
+    monkeypatch.setattr("pipelines.probing.tile_seconds", lambda _: 10.0)
+    with scratch(plan) as beside:
+        last, all_of_it = (probe_map(plan, beside, left, 1, quietly()).seconds for left in (1, 28))
+    tiles, halo = 28 / 2, plan.model.halo
+    share = cost((4, 2), 128, halo, tiles) / cost((1, 1), 128, halo, tiles)
+    assert share < 0.8 and last == [10.0, 10.0] and all_of_it == pytest.approx([10 * share] * 2)

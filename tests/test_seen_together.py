@@ -23,7 +23,7 @@ from models.swift import SwiftSettings
 from models.unet import UNetSettings
 from pipelines.checkpoints import read_checkpoint
 from pipelines.devices import Places
-from pipelines.leases import flowing_together, of_least_cost, share_of_lone, smaller, together
+from pipelines.leases import EDGE, cost, flowing_together, of_least_cost, smaller, together
 from pipelines.map import begin_map, mapping_into, seen_together
 from pipelines.mapping import Windows, start_mapping
 from pipelines.plan import Plan, make_plan
@@ -214,22 +214,21 @@ def test_those_that_cost_least() -> None:
 
 
 @pytest.mark.parametrize(
-    ("side", "neighbours", "measured"),
+    ("side", "edge", "measured", "within"),
     [
-        (1024, True, 0.91),
-        (256, True, 0.58),
-        (128, True, 0.42),
-        (1024, False, 1.02),
-        (256, False, 0.70),
-        (128, False, 0.53),
+        (1024, EDGE, 0.91, 0.02),
+        (256, EDGE, 0.58, 0.02),
+        (128, EDGE, 0.42, 0.04),
+        (1024, EDGE / 2, 1.02, 0.06),
+        (256, EDGE / 2, 0.70, 0.08),
+        (128, EDGE / 2, 0.53, 0.07),
     ],
 )
-def test_what_lone_tiles_tell_of_those_together(side: int, neighbours: bool, measured: float) -> None:
-    """Within what a probe can tell, of measured ratios of `swift`, which sees 28 pixels around."""
-    shape = flowing_together(SwiftSettings(), side, False)
-    share = share_of_lone(shape, side, SwiftSettings().halo, neighbours)
-    assert SwiftSettings().halo == 28 and share == pytest.approx(measured, rel=0.15)
-    assert share_of_lone((1, 1), side, 28, neighbours) == 1
+def test_the_cost_is_what_was_measured(side: int, edge: float, measured: float, within: float) -> None:
+    """Of the largest groups of `swift`, against tiles alone: in a whole cube, and where nothing lies around a tile."""
+    halo, shape = SwiftSettings().halo, flowing_together(SwiftSettings(), side, False)
+    share = cost(shape, side, halo, inf) / cost((1, 1), side, halo, inf, edge)
+    assert share == pytest.approx(measured, abs=within)
 
 
 def test_fewer_where_there_are_few_or_little_memory(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
