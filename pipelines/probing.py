@@ -19,7 +19,6 @@ from catalogs.stores import Store
 from cluster.items import item_workers
 from cluster.progress import Progress
 from pipelines.compose import Composition, compose
-from pipelines.devices import Places
 from pipelines.ingest import compositions
 from pipelines.leases import EDGE, cost
 from pipelines.outcomes import result_of
@@ -28,6 +27,7 @@ from pipelines.plan import Plan
 
 if TYPE_CHECKING:
     from models.network import NetworkSettings
+    from pipelines.predicting import Mapping
 
 Item = TypeVar("Item")
 
@@ -111,7 +111,7 @@ def probe_map(plan: Plan, beside: Root, left: int, count: int, progress: Progres
     learned, card = checkpoint_or_twin(plan, beside)
     job = replace(mapping_of(plan, plan.project.checkpoint), root=beside, learned=learned, ground=ground)
     job = replace(job, probabilities=probabilities, places=places)
-    share = _against_lone(plan, settings_of(card), places, left, lacks_neighbours=ground is beside)
+    share = _against_lone(plan, job, settings_of(card), left)
     seconds = []
     with progress.stage("probe", len(tiles), "tiles") as bar:
         for _, outcome in on_mapping_actors(plan, partial(start_mapping, job), [[tile] for tile in tiles], places):
@@ -121,20 +121,18 @@ def probe_map(plan: Plan, beside: Root, left: int, count: int, progress: Progres
     return _sample(seconds, [1.0] * len(seconds), places.actors, written / len(tiles))
 
 
-def _against_lone(plan: Plan, settings: "NetworkSettings", places: Places, left: int, lacks_neighbours: bool) -> float:
+def _against_lone(plan: Plan, job: "Mapping", settings: "NetworkSettings", left: int) -> float:
     """What a tile takes in the run, of what one took that was seen alone, where tiles flow past a core together.
 
-    Around a tile whose neighbours are not in the cube nothing is decoded, and that is half of what an edge costs.
+    Around a probe in a cube of its own there is mostly nothing to be decoded, and that is half of what an edge costs.
     """
     from pipelines.map import seen_together
 
-    if not settings.flow or places.gpus:
+    if not settings.flow or job.places.gpus:
         return 1.0
-    own, side, tiles = plan.project.map.halo, plan.grid.side, left / places.actors
-    halo = own if isinstance(own, int) else settings.halo
-    shape = seen_together(plan, settings, places, left)
-    alone = cost((1, 1), side, halo, tiles, EDGE / 2 if lacks_neighbours else EDGE)
-    return cost(shape, side, halo, tiles) / alone
+    of_run = plan.grid.side, job.halo_or(settings.halo), left / job.places.actors
+    alone = cost((1, 1), *of_run, EDGE / 2 if job.cube_root == job.root else EDGE)
+    return cost(seen_together(plan, settings, job.places, left), *of_run) / alone
 
 
 def stored_bytes(root: Root, store: str, arrays: Sequence[str]) -> int:
